@@ -1,1 +1,17 @@
+//! RESP2 and RESP3, both directions.
+//!
+//! `parse` turns bytes into commands: arguments stay where they were received and are handed on as
+//! ranges, so the local path copies and allocates nothing. `reply` writes answers into a
+//! connection's output. This crate knows neither commands nor keys nor sockets.
 
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod number;
+pub mod parse;
+pub mod reply;
+pub mod split;
+
+pub use args::{ArgRef, Args, Blob};
+pub use parse::{Batch, Frame, Limits, ProtocolError};
+pub use reply::{Protocol, Reply};

@@ -1,0 +1,326 @@
+//! Answers, in RESP2 or RESP3, into a connection's output.
+//!
+//! A [`Reply`] is one growing buffer. A long value that somebody else owns is not copied into it:
+//! the reply remembers the place and shares the bytes, and the connection sends both in one call.
+//! Whoever writes a reply names RESP3's type; under RESP2 it becomes what Redis would send.
+
+use crate::number::Decimal;
+use bytes::Bytes;
+
+/// Values of at least this many bytes are shared with the output instead of copied.
+pub const SHARE_MIN: usize = 16 * 1024;
+
+/// The protocol that a client has asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Resp2,
+    Resp3,
+}
+
+/// Shared bytes that stand in the output after `at` bytes of the buffer.
+#[derive(Clone, Debug)]
+pub struct Splice {
+    pub at: usize,
+    pub bytes: Bytes,
+}
+
+/// The place of an aggregate whose length is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    at: usize,
+    splices: usize,
+}
+
+#[derive(Default)]
+pub struct Reply {
+    buf: Vec<u8>,
+    splices: Vec<Splice>,
+    spliced: usize,
+    protocol: Protocol,
+}
+
+impl Reply {
+    pub fn new(protocol: Protocol) -> Reply {
+        Reply {
+            protocol,
+            ..Reply::default()
+        }
+    }
+
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    #[inline]
+    fn resp3(&self) -> bool {
+        self.protocol == Protocol::Resp3
+    }
+
+    /// Bytes of the whole output, shared ones included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.buf.len() + self.spliced
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.buf
+    }
+
+    pub fn splices(&self) -> &[Splice] {
+        &self.splices
+    }
+
+    /// The whole output as one piece.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut whole = Vec::with_capacity(self.len());
+        let mut from = 0;
+        for s in &self.splices {
+            whole.extend_from_slice(&self.buf[from..s.at]);
+            whole.extend_from_slice(&s.bytes);
+            from = s.at;
+        }
+        whole.extend_from_slice(&self.buf[from..]);
+        whole
+    }
+
+    /// Empties the reply and gives its buffers away; the protocol stays.
+    pub fn take(&mut self) -> (Vec<u8>, Vec<Splice>) {
+        self.spliced = 0;
+        (
+            std::mem::take(&mut self.buf),
+            std::mem::take(&mut self.splices),
+        )
+    }
+
+    /// Puts an empty buffer to write into, for its capacity.
+    pub fn put_buffer(&mut self, buf: Vec<u8>) {
+        debug_assert!(self.buf.is_empty() && buf.is_empty());
+        self.buf = buf;
+    }
+
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.splices.clear();
+        self.spliced = 0;
+    }
+
+    /// Drops everything written after `len` bytes of buffer; see [`Reply::mark`].
+    pub fn rewind(&mut self, mark: Mark) {
+        self.buf.truncate(mark.at);
+        self.splices.truncate(mark.splices);
+        self.spliced = self.splices.iter().map(|s| s.bytes.len()).sum();
+    }
+
+    /// The present place, for [`Reply::rewind`], [`Reply::close_array`] and their like.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            at: self.buf.len(),
+            splices: self.splices.len(),
+        }
+    }
+
+    /// Whether anything was written since `mark`.
+    pub fn since(&self, mark: Mark) -> &[u8] {
+        &self.buf[mark.at..]
+    }
+
+    /// Bytes that are already encoded.
+    #[inline]
+    pub fn raw(&mut self, encoded: &[u8]) {
+        self.buf.extend_from_slice(encoded);
+    }
+
+    #[inline]
+    pub fn ok(&mut self) {
+        self.raw(b"+OK\r\n");
+    }
+
+    /// `+text`; the text has no line ends.
+    pub fn simple(&mut self, text: &str) {
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// `-text`, with the code as its first word. Line ends become spaces.
+    pub fn error(&mut self, text: &[u8]) {
+        self.buf.push(b'-');
+        let from = self.buf.len();
+        self.buf.extend_from_slice(text);
+        for c in &mut self.buf[from..] {
+            if matches!(*c, b'\r' | b'\n') {
+                *c = b' ';
+            }
+        }
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        match value {
+            0 => self.raw(b":0\r\n"),
+            1 => self.raw(b":1\r\n"),
+            _ => self.line(b':', Decimal::signed(value).as_bytes()),
+        }
+    }
+
+    /// A bulk string.
+    #[inline]
+    pub fn bulk(&mut self, value: &[u8]) {
+        let len = Decimal::unsigned(value.len() as u64);
+        let len = len.as_bytes();
+        self.buf.reserve(value.len() + len.len() + 5);
+        self.buf.push(b'$');
+        self.buf.extend_from_slice(len);
+        self.buf.extend_from_slice(b"\r\n");
+        self.buf.extend_from_slice(value);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string that may be shared with the output instead of being copied.
+    pub fn bulk_shared(&mut self, value: Bytes) {
+        if value.len() < SHARE_MIN {
+            return self.bulk(&value);
+        }
+        self.line(b'$', Decimal::unsigned(value.len() as u64).as_bytes());
+        self.spliced += value.len();
+        self.splices.push(Splice {
+            at: self.buf.len(),
+            bytes: value,
+        });
+        self.raw(b"\r\n");
+    }
+
+    /// An integer as a bulk string.
+    pub fn bulk_int(&mut self, value: i64) {
+        self.bulk(Decimal::signed(value).as_bytes());
+    }
+
+    /// Nothing where a value was asked for: `$-1` or `_`.
+    #[inline]
+    pub fn null(&mut self) {
+        self.raw(if self.resp3() { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    /// Nothing where an array was asked for: `*-1` or `_`.
+    pub fn null_array(&mut self) {
+        self.raw(if self.resp3() { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    #[inline]
+    pub fn array(&mut self, len: usize) {
+        self.header(b'*', len);
+    }
+
+    /// A map of `len` pairs; under RESP2 an array of twice as many.
+    pub fn map(&mut self, len: usize) {
+        if self.resp3() {
+            self.header(b'%', len);
+        } else {
+            self.header(b'*', len * 2);
+        }
+    }
+
+    pub fn set(&mut self, len: usize) {
+        self.header(if self.resp3() { b'~' } else { b'*' }, len);
+    }
+
+    pub fn push(&mut self, len: usize) {
+        self.header(if self.resp3() { b'>' } else { b'*' }, len);
+    }
+
+    /// An attribute of `len` pairs. RESP2 has none: callers leave it out there.
+    pub fn attribute(&mut self, len: usize) {
+        debug_assert!(self.resp3());
+        self.header(b'|', len);
+    }
+
+    pub fn boolean(&mut self, value: bool) {
+        match (self.resp3(), value) {
+            (true, true) => self.raw(b"#t\r\n"),
+            (true, false) => self.raw(b"#f\r\n"),
+            (false, value) => self.int(value.into()),
+        }
+    }
+
+    /// A double in the text given; under RESP2 a bulk string.
+    pub fn double_text(&mut self, text: &[u8]) {
+        if self.resp3() {
+            self.line(b',', text);
+        } else {
+            self.bulk(text);
+        }
+    }
+
+    pub fn big_number(&mut self, digits: &[u8]) {
+        if self.resp3() {
+            self.line(b'(', digits);
+        } else {
+            self.bulk(digits);
+        }
+    }
+
+    /// Text with a three-letter format, `txt` or `mkd`; under RESP2 a bulk string.
+    pub fn verbatim(&mut self, format: &[u8; 3], text: &[u8]) {
+        if !self.resp3() {
+            return self.bulk(text);
+        }
+        self.header(b'=', text.len() + 4);
+        self.raw(format);
+        self.raw(b":");
+        self.raw(text);
+        self.raw(b"\r\n");
+    }
+
+    /// Writes the header of an array of `len` elements at `mark`, after its elements.
+    pub fn close_array(&mut self, mark: Mark, len: usize) {
+        self.close(mark, b'*', len);
+    }
+
+    pub fn close_map(&mut self, mark: Mark, len: usize) {
+        if self.resp3() {
+            self.close(mark, b'%', len);
+        } else {
+            self.close(mark, b'*', len * 2);
+        }
+    }
+
+    pub fn close_set(&mut self, mark: Mark, len: usize) {
+        let kind = if self.resp3() { b'~' } else { b'*' };
+        self.close(mark, kind, len);
+    }
+
+    fn close(&mut self, mark: Mark, kind: u8, len: usize) {
+        let digits = Decimal::unsigned(len as u64);
+        let mut header = Vec::with_capacity(24);
+        header.push(kind);
+        header.extend_from_slice(digits.as_bytes());
+        header.extend_from_slice(b"\r\n");
+        let by = header.len();
+        self.buf.splice(mark.at..mark.at, header);
+        for s in &mut self.splices[mark.splices..] {
+            s.at += by;
+        }
+    }
+
+    #[inline]
+    fn header(&mut self, kind: u8, len: usize) {
+        self.line(kind, Decimal::unsigned(len as u64).as_bytes());
+    }
+
+    #[inline]
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.buf.reserve(text.len() + 3);
+        self.buf.push(kind);
+        self.buf.extend_from_slice(text);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+}
