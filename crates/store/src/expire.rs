@@ -1,0 +1,62 @@
+//! Removing keys whose time has come before anybody asks for them.
+//!
+//! The sweep walks the table in hash order, a bucket a step. A slot says whether its entry has an
+//! expiry, so that others cost no cache miss, and a whole pass over millions of keys without one is
+//! a pass over a compact array.
+
+use crate::entry::Entry;
+use crate::shard::Shard;
+use crate::table::VOLATILE;
+
+/// What some steps of the sweep have found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Keys with an expiry that were looked at.
+    pub volatile: usize,
+    pub expired: usize,
+    /// Sum of the remaining lifetimes of the others, in milliseconds.
+    pub lifetime_ms: i64,
+    /// The sweep has come round.
+    pub wrapped: bool,
+}
+
+/// Most buckets' worth of expired keys removed by one step.
+const STEP_MAX: usize = 32;
+
+impl Shard {
+    /// Looks at the keys of one bucket of `db` and removes those whose time has come.
+    pub fn sweep_step(&mut self, db: usize) -> Swept {
+        let now = self.now_ms();
+        let mut swept = Swept::default();
+        let mut due = [None; STEP_MAX];
+        let mut overflow = false;
+        let space = &self.spaces[db];
+        let from = space.sweep;
+        let next = space.table.scan(from, |entry, flags| {
+            if flags & VOLATILE == 0 {
+                return;
+            }
+            swept.volatile += 1;
+            match Entry(entry).expiry() {
+                Some(at) if at < now => {
+                    match due.get_mut(swept.expired) {
+                        Some(place) => *place = Some(Entry(entry)),
+                        None => overflow = true,
+                    }
+                    swept.expired += usize::from(!overflow);
+                }
+                Some(at) => swept.lifetime_ms = swept.lifetime_ms.saturating_add(at - now),
+                None => {}
+            }
+        });
+        for entry in due.into_iter().flatten() {
+            let key = self.key(entry.key());
+            // Looking it up removes it.
+            let gone = self.live(db, key).is_none();
+            debug_assert!(gone);
+        }
+        self.spaces[db].sweep = if overflow { from } else { next };
+        swept.wrapped = next == 0 && !overflow;
+        swept
+    }
+}

@@ -1,0 +1,109 @@
+//! Glob patterns as Redis matches them: `*`, `?`, `[a-c]`, `[^x]`, `\` as escape.
+//!
+//! Time is bounded by pattern length times text length: of several stars only the last one is ever
+//! retried, which suffices because an earlier star's shortest match leaves the most to a later one.
+
+/// Whether all of `text` matches `pattern`. With `nocase`, ASCII letters match either case.
+pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // Where to go on after the last star, and the text position it was tried at.
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        if p < pattern.len() && pattern[p] == b'*' {
+            p += 1;
+            star = Some((p, t));
+            continue;
+        }
+        if t == text.len() {
+            return p == pattern.len();
+        }
+        if p < pattern.len()
+            && let Some(next) = one(pattern, p, text[t], nocase)
+        {
+            p = next;
+            t += 1;
+            continue;
+        }
+        let Some((after, tried)) = star else {
+            return false;
+        };
+        p = after;
+        t = tried + 1;
+        star = Some((after, t));
+    }
+}
+
+/// Matches one character against the pattern element at `p`; answers where the next one starts.
+fn one(pattern: &[u8], p: usize, c: u8, nocase: bool) -> Option<usize> {
+    let fold = |c: u8| if nocase { c.to_ascii_lowercase() } else { c };
+    let c = fold(c);
+    match pattern[p] {
+        b'?' => Some(p + 1),
+        b'[' => class(pattern, p + 1, c, fold),
+        b'\\' if p + 1 < pattern.len() => (fold(pattern[p + 1]) == c).then_some(p + 2),
+        literal => (fold(literal) == c).then_some(p + 1),
+    }
+}
+
+/// A character class whose first character is at `p`. One that never closes ends with the pattern.
+fn class(pattern: &[u8], mut p: usize, c: u8, fold: impl Fn(u8) -> u8) -> Option<usize> {
+    let negated = pattern.get(p) == Some(&b'^');
+    if negated {
+        p += 1;
+    }
+    let mut hit = false;
+    while let Some(&first) = pattern.get(p) {
+        if first == b'\\' && p + 1 < pattern.len() {
+            hit |= fold(pattern[p + 1]) == c;
+            p += 2;
+        } else if first == b']' {
+            break;
+        } else if p + 2 < pattern.len() && pattern[p + 1] == b'-' {
+            let (a, b) = (fold(first), fold(pattern[p + 2]));
+            hit |= (a.min(b)..=a.max(b)).contains(&c);
+            p += 3;
+        } else {
+            hit |= fold(first) == c;
+            p += 1;
+        }
+    }
+    // Past the end of an unclosed class there is nothing more to match.
+    let next = (p + 1).min(pattern.len());
+    (hit != negated).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pattern: &str, text: &str, want: bool) {
+        assert_eq!(
+            matches(pattern.as_bytes(), text.as_bytes(), false),
+            want,
+            "{pattern:?} against {text:?}"
+        );
+    }
+
+    #[test]
+    fn patterns() {
+        check("", "", true);
+        check("", "a", false);
+        check("*", "", true);
+        check("h*llo", "heeello", true);
+        check("h*llo", "hllo", true);
+        check("h?llo", "hllo", false);
+        check("h[ae]llo", "hello", true);
+        check("h[^e]llo", "hello", false);
+        check("h[^e]llo", "hallo", true);
+        check("h[a-c]llo", "hbllo", true);
+        check("h[c-a]llo", "hbllo", true);
+        check("a\\*b", "a*b", true);
+        check("a\\*b", "axb", false);
+        check("[\\]]", "]", true);
+        check("[a", "a", true);
+        check("a*b*c", "a1b2b3c", true);
+        check("a*b*c", "a1b2b3", false);
+        check("*a*a*a*a*a*b", &"a".repeat(200), false);
+        assert!(matches(b"HeLLo", b"hEllO", true));
+    }
+}

@@ -1,0 +1,662 @@
+//! The keyspace of one shard: databases of entries, and every primitive that the commands stand on.
+//!
+//! All functions are synchronous and take the database's index. A key comes with its hash, computed
+//! once per command. Time is a field that the host sets before a batch; a key whose expiry has
+//! passed is absent for every look-up and is removed by the first one that meets it.
+//!
+//! Unsafe code here calls the table and the entries by their contracts: a `Found` is used before the
+//! table changes again, and an entry is freed when it has left its table.
+
+use crate::access::{Mode, Stamp};
+use crate::entry::{self, Blob, Entry, Kind, NewValue, Str};
+use crate::slab::{Slab, SlabStats};
+use crate::table::{Found, Table, VOLATILE};
+use crate::trash::Trash;
+use ahash::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// A key and its hash.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    pub bytes: &'a [u8],
+    pub hash: u64,
+}
+
+/// Whether a look-up counts as a use of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It stamps the key and counts as a hit or a miss.
+    Use,
+    /// It stamps the key only: look-ups of commands that write.
+    Touch,
+    /// It leaves no trace: TTL, OBJECT, TYPE and their like.
+    Peek,
+}
+
+/// What becomes of the expiry of a key that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    Keep,
+    Clear,
+    /// Unix time in milliseconds.
+    At(i64),
+}
+
+/// The key holds another type than the operation works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+/// Counters since the start or the last reset.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub hits: u64,
+    pub misses: u64,
+    /// Keys removed because their time had come.
+    pub expired: u64,
+}
+
+/// The types of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    String,
+}
+
+impl Type {
+    /// The name that TYPE answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+        }
+    }
+}
+
+pub(crate) struct Space {
+    pub table: Table,
+    /// Keys with an expiry.
+    pub volatile: usize,
+    /// Where the expiry sweep goes on.
+    pub sweep: u64,
+}
+
+impl Space {
+    fn new() -> Space {
+        Space {
+            table: Table::new(),
+            volatile: 0,
+            sweep: 0,
+        }
+    }
+}
+
+pub struct Shard {
+    pub(crate) spaces: Vec<Space>,
+    pub(crate) slab: Slab,
+    pub(crate) trash: Trash,
+    hasher: RandomState,
+    now_ms: i64,
+    stamp: Stamp,
+    mode: Mode,
+    /// Look-ups leave no access stamp: the client asked for NO-TOUCH.
+    pub no_touch: bool,
+    pub stats: Stats,
+    pub(crate) blob_bytes: usize,
+    changes: u64,
+    random: u64,
+}
+
+/// A key that was found, with its value.
+#[derive(Clone, Copy)]
+pub struct Item<'a> {
+    pub(crate) entry: Entry,
+    shard: PhantomData<&'a Shard>,
+}
+
+impl<'a> Item<'a> {
+    fn new(entry: Entry) -> Item<'a> {
+        Item {
+            entry,
+            shard: PhantomData,
+        }
+    }
+
+    pub fn key(&self) -> &'a [u8] {
+        self.entry.key()
+    }
+
+    pub fn value_type(&self) -> Type {
+        match self.entry.kind() {
+            Kind::Int | Kind::Inline | Kind::Blob => Type::String,
+        }
+    }
+
+    /// The string, if it is one.
+    #[inline]
+    pub fn str(&self) -> Result<Str<'a>, WrongType> {
+        match self.entry.kind() {
+            Kind::Int | Kind::Inline | Kind::Blob => Ok(self.entry.str()),
+        }
+    }
+
+    /// Unix time in milliseconds.
+    pub fn expiry(&self) -> Option<i64> {
+        self.entry.expiry()
+    }
+
+    /// The 24 bits described in [`crate::access`].
+    pub fn access(&self) -> u32 {
+        self.entry.access()
+    }
+
+    /// The name that OBJECT ENCODING answers.
+    pub fn encoding(&self) -> &'static str {
+        const EMBSTR_MAX: usize = 44;
+        match self.entry.str() {
+            Str::Int(_) => "int",
+            Str::Bytes(b) if b.len() <= EMBSTR_MAX && !self.entry.is_raw() => "embstr",
+            Str::Bytes(_) | Str::Blob(_) => "raw",
+        }
+    }
+
+    /// Bytes that the key, its value and its slot in the table take.
+    pub fn memory(&self) -> usize {
+        let value = match self.entry.str() {
+            Str::Blob(b) => b.bytes().capacity() + size_of::<Vec<u8>>() + 16,
+            Str::Int(_) | Str::Bytes(_) => 0,
+        };
+        crate::slab::rounded(self.entry.size()) + value + SLOT_BYTES
+    }
+}
+
+/// A key's share of the table at its usual load.
+const SLOT_BYTES: usize = 10;
+
+impl Shard {
+    /// A shard with empty databases. `seed` keys the hash, which must not be guessable, and starts
+    /// the random numbers.
+    pub fn new(databases: usize, seed: [u64; 4]) -> Shard {
+        Shard {
+            spaces: (0..databases).map(|_| Space::new()).collect(),
+            slab: Slab::new(),
+            trash: Trash::default(),
+            hasher: RandomState::with_seeds(seed[0], seed[1], seed[2], seed[3]),
+            now_ms: 0,
+            stamp: Stamp::new(Mode::Lru, 0),
+            mode: Mode::Lru,
+            no_touch: false,
+            stats: Stats::default(),
+            blob_bytes: 0,
+            changes: 0,
+            random: seed[0] | 1,
+        }
+    }
+
+    pub fn databases(&self) -> usize {
+        self.spaces.len()
+    }
+
+    /// Sets the time, in Unix milliseconds, until the next call.
+    pub fn set_now(&mut self, now_ms: i64) {
+        if now_ms != self.now_ms {
+            self.now_ms = now_ms;
+            self.stamp = Stamp::new(self.mode, now_ms);
+        }
+    }
+
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    pub fn set_access_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.stamp = Stamp::new(mode, self.now_ms);
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// How often the data has changed since the start.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    pub(crate) fn changed(&mut self) {
+        self.changes += 1;
+    }
+
+    /// A uniform random number (xorshift64*, Vigna 2014).
+    pub fn random(&mut self) -> u64 {
+        next_random(&mut self.random)
+    }
+
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key {
+            bytes,
+            hash: hash(&self.hasher, bytes),
+        }
+    }
+
+    /// Keys of a database, those whose time has come and that nobody met yet included.
+    pub fn len(&self, db: usize) -> usize {
+        self.spaces[db].table.len()
+    }
+
+    pub fn is_empty(&self, db: usize) -> bool {
+        self.len(db) == 0
+    }
+
+    /// Keys of a database that have an expiry.
+    pub fn volatile(&self, db: usize) -> usize {
+        self.spaces[db].volatile
+    }
+
+    // The three steps of a look-up, each starting the memory access that the next one needs. A
+    // batch takes each step for all its keys before the next.
+
+    #[inline]
+    pub fn prefetch_word(&self, db: usize, hash: u64) {
+        self.spaces[db].table.prefetch_word(hash);
+    }
+
+    #[inline]
+    pub fn prefetch_bucket(&self, db: usize, hash: u64) {
+        self.spaces[db].table.prefetch_bucket(hash);
+    }
+
+    #[inline]
+    pub fn prefetch_entry(&self, db: usize, hash: u64) {
+        self.spaces[db].table.prefetch_entry(hash);
+    }
+
+    #[inline]
+    fn find(&self, db: usize, key: Key<'_>) -> Option<(Found, Entry)> {
+        let table = &self.spaces[db].table;
+        let found = table.find(key.hash, |e| Entry(e).key() == key.bytes)?;
+        // SAFETY: the table has not changed since.
+        Some((found, Entry(unsafe { table.entry(found) })))
+    }
+
+    /// The entry of a key whose time has not come.
+    #[inline]
+    pub(crate) fn live(&mut self, db: usize, key: Key<'_>) -> Option<(Found, Entry)> {
+        let (found, entry) = self.find(db, key)?;
+        if entry.has_expiry() && self.expire(db, key.hash, found, entry) {
+            return None;
+        }
+        Some((found, entry))
+    }
+
+    /// Removes a volatile entry if its time has come.
+    fn expire(&mut self, db: usize, hash: u64, found: Found, entry: Entry) -> bool {
+        let due = entry.expiry().is_some_and(|at| at < self.now_ms);
+        if due {
+            self.stats.expired += 1;
+            self.detach(db, hash, found);
+            self.release(entry);
+        }
+        due
+    }
+
+    /// Takes an entry out of its table.
+    pub(crate) fn detach(&mut self, db: usize, hash: u64, found: Found) {
+        let space = &mut self.spaces[db];
+        // SAFETY: `found` was found under `hash`, and the table has not changed since.
+        let entry = Entry(unsafe { space.table.remove(&mut self.slab, hash, found) });
+        space.volatile -= usize::from(entry.has_expiry());
+    }
+
+    /// Frees an entry that is in no table.
+    pub(crate) fn release(&mut self, entry: Entry) {
+        if let Some(blob) = entry.take_blob() {
+            self.discard(blob);
+        }
+        // SAFETY: the entry is in no table and its blob was taken.
+        unsafe { entry.free(&mut self.slab) };
+    }
+
+    #[inline]
+    fn discard(&mut self, blob: Blob) {
+        self.blob_bytes -= blob.capacity();
+        self.trash.add_blob(blob);
+    }
+
+    pub(crate) fn attach(&mut self, db: usize, hash: u64, entry: Entry) {
+        let space = &mut self.spaces[db];
+        let hasher = &self.hasher;
+        space.volatile += usize::from(entry.has_expiry());
+        space
+            .table
+            .insert(&mut self.slab, hash, entry.0, flags(entry), |e| {
+                self::hash(hasher, Entry(e).key())
+            });
+    }
+
+    /// Puts `entry` in the place of the one at `found`; the old one is not freed.
+    pub(crate) fn substitute(&mut self, db: usize, found: Found, old: Entry, entry: Entry) {
+        let space = &mut self.spaces[db];
+        space.volatile += usize::from(entry.has_expiry());
+        space.volatile -= usize::from(old.has_expiry());
+        // SAFETY: `found` is the old entry's, which has the same key.
+        unsafe { space.table.replace(found, entry.0, flags(entry)) };
+    }
+
+    /// The key's item, or `None` if it is absent or expired.
+    #[inline]
+    pub fn look(&mut self, db: usize, key: Key<'_>, look: Look) -> Option<Item<'_>> {
+        let live = self.live(db, key);
+        if look == Look::Use {
+            match live {
+                Some(_) => self.stats.hits += 1,
+                None => self.stats.misses += 1,
+            }
+        }
+        let (_, entry) = live?;
+        if look != Look::Peek && !self.no_touch {
+            self.touch(entry);
+        }
+        Some(Item::new(entry))
+    }
+
+    #[inline]
+    pub(crate) fn touch(&mut self, entry: Entry) {
+        let random = &mut self.random;
+        let old = entry.access();
+        let new = self.stamp.touched(old, || next_random(random));
+        if new != old {
+            entry.set_access(new);
+        }
+    }
+
+    /// Stores a string. `value` is an integer or bytes of any length; `owner` may hold those very
+    /// bytes, and is shared instead of copied when they do not fit into an entry.
+    pub fn set(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        value: NewValue<'_>,
+        owner: Option<&Blob>,
+        expiry: Expiry,
+    ) {
+        self.changes += 1;
+        let Some((found, old)) = self.live(db, key) else {
+            let at = match expiry {
+                Expiry::At(at) => Some(at),
+                Expiry::Keep | Expiry::Clear => None,
+            };
+            let value = self.sized(key.bytes.len(), value, owner, at.is_some());
+            let entry = Entry::create(&mut self.slab, key.bytes, value, at);
+            entry.set_access(self.stamp.fresh());
+            return self.attach(db, key.hash, entry);
+        };
+        let at = match expiry {
+            Expiry::At(at) => Some(at),
+            Expiry::Keep => old.expiry(),
+            Expiry::Clear => None,
+        };
+        if old.kind() == Kind::Blob {
+            if at.is_some() == old.has_expiry() && owner.is_none() && self.refill(old, &value) {
+                if let Some(at) = at {
+                    old.set_expiry(at);
+                }
+                return;
+            }
+            if let Some(blob) = old.take_blob() {
+                self.discard(blob);
+            }
+        }
+        let value = self.sized(key.bytes.len(), value, owner, at.is_some());
+        if old.can_hold(&value, at.is_some()) {
+            old.write_value(value);
+            if let Some(at) = at {
+                old.set_expiry(at);
+            }
+            old.set_access(self.stamp.fresh());
+            return;
+        }
+        let entry = Entry::create(&mut self.slab, key.bytes, value, at);
+        entry.set_access(self.stamp.fresh());
+        self.substitute(db, found, old, entry);
+        // SAFETY: the entry left the table, and its blob was taken above.
+        unsafe { old.free(&mut self.slab) };
+    }
+
+    /// Writes long bytes into the blob that is there if it is nobody else's and of about the size.
+    fn refill(&mut self, entry: Entry, value: &NewValue<'_>) -> bool {
+        let (NewValue::Bytes(bytes), Str::Blob(blob)) = (value, entry.str()) else {
+            return false;
+        };
+        let capacity = blob.bytes().capacity();
+        let klen = entry.key().len();
+        if bytes.len() > capacity
+            || bytes.len() < capacity / 2
+            || blob.is_shared()
+            || entry::fits_inline(klen, bytes.len(), entry.has_expiry())
+        {
+            return false;
+        }
+        if let Some(blob) = entry.blob_mut() {
+            blob.clear();
+            blob.extend_from_slice(bytes);
+        }
+        entry.set_access(self.stamp.fresh());
+        true
+    }
+
+    /// Gives bytes that do not fit into an entry a blob.
+    #[inline]
+    fn sized<'v>(
+        &mut self,
+        klen: usize,
+        value: NewValue<'v>,
+        owner: Option<&Blob>,
+        expiry: bool,
+    ) -> NewValue<'v> {
+        let blob = match value {
+            NewValue::Bytes(b) if !entry::fits_inline(klen, b.len(), expiry) => match owner {
+                Some(owner) => owner.clone(),
+                None => Blob::new(b.to_vec()),
+            },
+            NewValue::Blob(b) => b,
+            small => return small,
+        };
+        self.blob_bytes += blob.capacity();
+        NewValue::Blob(blob)
+    }
+
+    /// Removes a key; false if it was absent.
+    pub fn remove(&mut self, db: usize, key: Key<'_>) -> bool {
+        let Some((found, entry)) = self.live(db, key) else {
+            return false;
+        };
+        self.changes += 1;
+        self.detach(db, key.hash, found);
+        self.release(entry);
+        true
+    }
+
+    /// Sets or clears the expiry, in Unix milliseconds; false if the key is absent. The caller has
+    /// found out whether the time has already passed.
+    pub fn set_expiry(&mut self, db: usize, key: Key<'_>, at: Option<i64>) -> bool {
+        let Some((found, old)) = self.live(db, key) else {
+            return false;
+        };
+        self.changes += 1;
+        match (at, old.has_expiry()) {
+            (Some(at), true) => old.set_expiry(at),
+            (None, false) => {}
+            _ => {
+                let entry = self.rekeyed(old, key.bytes, at);
+                self.substitute(db, found, old, entry);
+                // SAFETY: the entry left the table, and `rekeyed` took its blob.
+                unsafe { old.free(&mut self.slab) };
+            }
+        }
+        true
+    }
+
+    /// A new entry with the value of `old`, whose blob it takes over.
+    fn rekeyed(&mut self, old: Entry, key: &[u8], at: Option<i64>) -> Entry {
+        let value = match old.str() {
+            Str::Int(v) => NewValue::Int(v),
+            Str::Bytes(b) => NewValue::Bytes(b),
+            Str::Blob(_) => NewValue::Blob(old.take_blob().expect("kind was checked")),
+        };
+        self.copied(old, key, value, at)
+    }
+
+    fn copied(&mut self, old: Entry, key: &[u8], value: NewValue<'_>, at: Option<i64>) -> Entry {
+        let raw = old.is_raw();
+        let value = match value {
+            // Counted already.
+            NewValue::Blob(b) => NewValue::Blob(b),
+            other => self.sized(key.len(), other, None, at.is_some()),
+        };
+        let entry = Entry::create(&mut self.slab, key, value, at);
+        entry.set_raw(raw);
+        entry.set_access(old.access());
+        entry
+    }
+
+    /// Moves a key, with value and expiry, to another name or database. What was there is removed.
+    /// False if the source is absent. Source and target differ.
+    pub fn rename(&mut self, db: usize, from: Key<'_>, to_db: usize, to: Key<'_>) -> bool {
+        let Some((found, old)) = self.live(db, from) else {
+            return false;
+        };
+        self.detach(db, from.hash, found);
+        let entry = self.rekeyed(old, to.bytes, old.expiry());
+        // SAFETY: the entry left the table, and `rekeyed` took its blob.
+        unsafe { old.free(&mut self.slab) };
+        self.changes += 1;
+        self.remove(to_db, to);
+        self.attach(to_db, to.hash, entry);
+        true
+    }
+
+    /// Copies a key, with value and expiry. What was at the target is removed. False if the source
+    /// is absent. Source and target differ.
+    pub fn copy(&mut self, db: usize, from: Key<'_>, to_db: usize, to: Key<'_>) -> bool {
+        let Some((_, old)) = self.live(db, from) else {
+            return false;
+        };
+        let value = match old.str() {
+            Str::Int(v) => NewValue::Int(v),
+            Str::Bytes(b) => NewValue::Bytes(b),
+            Str::Blob(b) => {
+                self.blob_bytes += b.bytes().capacity();
+                NewValue::Blob(b.share())
+            }
+        };
+        let entry = self.copied(old, to.bytes, value, old.expiry());
+        entry.set_access(self.stamp.fresh());
+        self.changes += 1;
+        self.remove(to_db, to);
+        self.attach(to_db, to.hash, entry);
+        true
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        self.changes += 1;
+        self.spaces.swap(a, b);
+    }
+
+    /// Empties a database; its memory is freed in slices. Answers how many keys there were.
+    pub fn flush(&mut self, db: usize) -> usize {
+        let space = std::mem::replace(&mut self.spaces[db], Space::new());
+        let keys = space.table.len();
+        self.changes += keys as u64;
+        self.trash.add_table(space.table);
+        keys
+    }
+
+    /// A key chosen with equal chance for each, those whose time has come not counted.
+    pub fn random_key(&mut self, db: usize) -> Option<Vec<u8>> {
+        loop {
+            let random = &mut self.random;
+            let entry = Entry(self.spaces[db].table.random(|| next_random(random))?);
+            let key = entry.key().to_vec();
+            let hash = self.key(&key).hash;
+            if self.live(db, Key { bytes: &key, hash }).is_some() {
+                return Some(key);
+            }
+        }
+    }
+
+    /// Whether deleted memory is waiting to be freed.
+    pub fn has_trash(&self) -> bool {
+        !self.trash.is_empty()
+    }
+
+    /// Frees some of what was deleted: some tens of microseconds of work.
+    pub fn empty_trash_step(&mut self) {
+        self.trash.step(&mut self.slab, &mut self.blob_bytes);
+    }
+
+    /// Objects waiting to be freed, and freed so far.
+    pub fn trash(&self) -> (usize, u64) {
+        (self.trash.pending(), self.trash.freed)
+    }
+
+    pub fn reset_stats(&mut self) {
+        self.stats = Stats::default();
+        self.trash.freed = 0;
+    }
+
+    pub fn slab_stats(&self) -> SlabStats {
+        self.slab.stats()
+    }
+
+    /// Bytes of keys and values: entries, table blocks and long strings.
+    pub fn memory(&self) -> usize {
+        self.slab.stats().allocated + self.blob_bytes
+    }
+
+    /// Bytes of a database's table.
+    pub fn table_memory(&self, db: usize) -> usize {
+        self.spaces[db].table.memory()
+    }
+
+    pub fn table(&self, db: usize) -> &Table {
+        &self.spaces[db].table
+    }
+}
+
+fn flags(entry: Entry) -> u64 {
+    if entry.has_expiry() { VOLATILE } else { 0 }
+}
+
+#[inline]
+fn hash(hasher: &RandomState, bytes: &[u8]) -> u64 {
+    let mut h = hasher.build_hasher();
+    h.write(bytes);
+    h.finish()
+}
+
+fn next_random(state: &mut u64) -> u64 {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        for db in 0..self.spaces.len() {
+            self.flush(db);
+        }
+        // Entries go with the slab; blobs must be dropped one by one.
+        while self.has_trash() {
+            self.empty_trash_step();
+        }
+    }
+}
+
+/// An entry's pointer as an item, for iteration.
+pub(crate) fn item<'a>(entry: NonNull<u8>) -> Item<'a> {
+    Item::new(Entry(entry))
+}
