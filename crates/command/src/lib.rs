@@ -1,1 +1,23 @@
+//! The commands on data: what each is called, how it may be called, and what it does to a shard.
+//!
+//! A command is a row ([`Spec`]) and a function of the same name beside it, in its family's file.
+//! COMMAND, COMMAND DOCS, ACL categories and `docs/commands.md` are read off the rows. Handlers are
+//! synchronous; they know the shard's data and the reply, but neither sockets nor sessions nor
+//! other shards.
 
+#![forbid(unsafe_code)]
+
+pub mod bitmap;
+pub mod context;
+pub mod error;
+pub mod generic;
+pub mod keyspec;
+pub mod spec;
+pub mod string;
+
+pub use context::Context;
+pub use error::Error;
+pub use spec::{Arity, Command, Effect, Flags, Form, Handler, Merge, Outcome, Spec};
+
+/// All families of this crate, in the order of the documentation.
+pub static FAMILIES: &[&[Command]] = &[string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS];

@@ -1,0 +1,117 @@
+//! What a handler gets to work with.
+
+use crate::error::Error;
+use resp::number::parse_i64;
+use resp::{Args, Blob, Reply};
+use store::entry::NewValue;
+use store::shard::{Expiry, Item};
+use store::{Key, Look, Shard, Str};
+
+/// Settings that handlers of data commands read.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// `proto-max-bulk-len`: no string grows beyond it, in bytes.
+    pub max_string: usize,
+}
+
+pub struct Context<'a> {
+    pub shard: &'a mut Shard,
+    /// The client's database.
+    pub db: usize,
+    pub args: Args<'a>,
+    /// Hash of argument 1, computed when the batch was prefetched; only if the command's first key
+    /// stands there.
+    pub hash: Option<u64>,
+    pub reply: &'a mut Reply,
+    pub settings: &'a Settings,
+}
+
+impl<'a> Context<'a> {
+    /// Argument `i` as a key.
+    #[inline]
+    pub fn key(&self, i: usize) -> Key<'a> {
+        let bytes = self.args.get(i);
+        match self.hash {
+            Some(hash) if i == 1 => Key { bytes, hash },
+            _ => self.shard.key(bytes),
+        }
+    }
+
+    /// The item at a key, or `None`.
+    #[inline]
+    pub fn look(&mut self, key: Key<'_>, look: Look) -> Option<Item<'_>> {
+        self.shard.look(self.db, key, look)
+    }
+
+    /// The string at a key, `None` if it is absent.
+    #[inline]
+    pub fn string(&mut self, key: Key<'_>, look: Look) -> Result<Option<Str<'_>>, Error> {
+        match self.shard.look(self.db, key, look) {
+            None => Ok(None),
+            Some(item) => Ok(Some(item.str()?)),
+        }
+    }
+
+    /// Argument `i` as an integer.
+    pub fn integer(&self, i: usize) -> Result<i64, Error> {
+        parse_i64(self.args.get(i)).ok_or(Error::NOT_INTEGER)
+    }
+
+    /// Stores argument `i` as a string: as an integer if it reads as one, shared if it is long and
+    /// has an allocation of its own.
+    #[inline]
+    pub fn set(&mut self, key: Key<'_>, i: usize, expiry: Expiry) {
+        let owner: Option<&Blob> = self.args.blob(i);
+        let value = new_value(self.args.get(i));
+        self.shard.set(self.db, key, value, owner, expiry);
+    }
+
+    /// Writes a string as a bulk reply; a long one is shared.
+    #[inline]
+    pub fn reply_string(reply: &mut Reply, value: Str<'_>) {
+        match value {
+            Str::Int(v) => reply.bulk_int(v),
+            Str::Bytes(b) => reply.bulk(b),
+            Str::Blob(b) if b.bytes().len() < resp::reply::SHARE_MIN => reply.bulk(b.bytes()),
+            Str::Blob(b) => reply.bulk_shared(shared(b.share())),
+        }
+    }
+
+    /// Starts loading what look-ups of arguments `first`, `first + step`, … will need.
+    pub fn prefetch_keys(&self, first: usize, step: usize) {
+        const AT_ONCE: usize = 64;
+        let mut hashes = [0; AT_ONCE];
+        let mut n = 0;
+        for i in (first..self.args.len()).step_by(step).take(AT_ONCE) {
+            hashes[n] = self.key(i).hash;
+            n += 1;
+        }
+        let hashes = &hashes[..n];
+        hashes.iter().for_each(|h| self.shard.prefetch_word(self.db, *h));
+        hashes.iter().for_each(|h| self.shard.prefetch_bucket(self.db, *h));
+        hashes.iter().for_each(|h| self.shard.prefetch_entry(self.db, *h));
+    }
+}
+
+/// Bytes as they will be stored: an integer if they are the canonical text of one.
+#[inline]
+pub fn new_value(bytes: &[u8]) -> NewValue<'_> {
+    match bytes.first() {
+        Some(b'0'..=b'9' | b'-') => match parse_i64(bytes) {
+            Some(v) => NewValue::Int(v),
+            None => NewValue::Bytes(bytes),
+        },
+        _ => NewValue::Bytes(bytes),
+    }
+}
+
+/// A blob as bytes of an output.
+pub fn shared(blob: Blob) -> bytes::Bytes {
+    struct Owner(Blob);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    bytes::Bytes::from_owner(Owner(blob))
+}

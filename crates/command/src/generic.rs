@@ -1,0 +1,3 @@
+use crate::spec::Command;
+
+pub static COMMANDS: &[Command] = &[];

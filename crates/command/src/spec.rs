@@ -1,0 +1,277 @@
+//! What is known of a command before it runs.
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::keyspec::KeySpec;
+
+/// How many arguments a command takes, its name included: exactly `n`, or at least `-n`.
+pub type Arity = i32;
+
+/// Properties of a command, named as COMMAND INFO names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(pub u32);
+
+impl Flags {
+    pub const NONE: Flags = Flags(0);
+    /// May change data.
+    pub const WRITE: Flags = Flags(1 << 0);
+    pub const READONLY: Flags = Flags(1 << 1);
+    /// May need memory: refused when `maxmemory` is reached.
+    pub const DENYOOM: Flags = Flags(1 << 2);
+    pub const ADMIN: Flags = Flags(1 << 3);
+    pub const PUBSUB: Flags = Flags(1 << 4);
+    pub const NOSCRIPT: Flags = Flags(1 << 5);
+    pub const BLOCKING: Flags = Flags(1 << 6);
+    /// Allowed while a dump is being loaded.
+    pub const LOADING: Flags = Flags(1 << 7);
+    /// Allowed on a replica that has lost its primary.
+    pub const STALE: Flags = Flags(1 << 8);
+    pub const SKIP_MONITOR: Flags = Flags(1 << 9);
+    pub const SKIP_SLOWLOG: Flags = Flags(1 << 10);
+    pub const ASKING: Flags = Flags(1 << 11);
+    /// Constant or logarithmic time.
+    pub const FAST: Flags = Flags(1 << 12);
+    /// Allowed before authentication.
+    pub const NO_AUTH: Flags = Flags(1 << 13);
+    pub const MAY_REPLICATE: Flags = Flags(1 << 14);
+    pub const NO_ASYNC_LOADING: Flags = Flags(1 << 15);
+    pub const NO_MULTI: Flags = Flags(1 << 16);
+    pub const ALLOW_BUSY: Flags = Flags(1 << 17);
+    /// Where the keys are depends on the arguments.
+    pub const MOVABLEKEYS: Flags = Flags(1 << 18);
+
+    /// Both sets together; usable in tables.
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    #[inline]
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Names in the order in which Redis lists them.
+    pub const NAMES: &'static [(Flags, &'static str)] = &[
+        (Flags::WRITE, "write"),
+        (Flags::READONLY, "readonly"),
+        (Flags::DENYOOM, "denyoom"),
+        (Flags::ADMIN, "admin"),
+        (Flags::PUBSUB, "pubsub"),
+        (Flags::NOSCRIPT, "noscript"),
+        (Flags::BLOCKING, "blocking"),
+        (Flags::LOADING, "loading"),
+        (Flags::STALE, "stale"),
+        (Flags::SKIP_MONITOR, "skip_monitor"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+        (Flags::ASKING, "asking"),
+        (Flags::FAST, "fast"),
+        (Flags::NO_AUTH, "no_auth"),
+        (Flags::MAY_REPLICATE, "may_replicate"),
+        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+        (Flags::NO_MULTI, "no_multi"),
+        (Flags::ALLOW_BUSY, "allow_busy"),
+        (Flags::MOVABLEKEYS, "movablekeys"),
+    ];
+}
+
+/// Everything about a command but what it does.
+#[derive(Debug)]
+pub struct Spec {
+    /// Lower case; a subcommand's name without its container's.
+    pub name: &'static str,
+    /// The group of the documentation: `string`, `generic`, `connection` …
+    pub group: &'static str,
+    /// First Redis or Valkey version that had it.
+    pub since: &'static str,
+    pub arity: Arity,
+    pub flags: Flags,
+    /// ACL categories beyond those that follow from flags and group, without `@`.
+    pub categories: &'static [&'static str],
+    pub keys: &'static [KeySpec],
+    pub tips: &'static [&'static str],
+    /// One sentence, ours.
+    pub summary: &'static str,
+    /// Time, in O notation.
+    pub complexity: &'static str,
+    /// The arguments' grammar; see [`Argument`].
+    pub arguments: &'static [Argument],
+    /// (version, what changed).
+    pub history: &'static [(&'static str, &'static str)],
+}
+
+impl Spec {
+    /// Fields that most rows leave empty, for `..Spec::DEFAULT`.
+    pub const DEFAULT: Spec = Spec {
+        name: "",
+        group: "",
+        since: "1.0.0",
+        arity: 0,
+        flags: Flags::NONE,
+        categories: &[],
+        keys: &[],
+        tips: &[],
+        summary: "",
+        complexity: "O(1)",
+        arguments: &[],
+        history: &[],
+    };
+
+    /// Whether `argc` arguments, the name included, are as many as the command takes.
+    #[inline]
+    pub fn accepts(&self, argc: usize) -> bool {
+        let argc = argc as i64;
+        let arity = i64::from(self.arity);
+        if arity >= 0 { argc == arity } else { argc >= -arity }
+    }
+}
+
+/// The type of an argument in COMMAND DOCS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentKind {
+    String,
+    Integer,
+    Double,
+    Key,
+    Pattern,
+    UnixTime,
+    PureToken,
+    OneOf,
+    Block,
+}
+
+/// One node of a command's grammar, as COMMAND DOCS shows it.
+#[derive(Debug)]
+pub struct Argument {
+    pub name: &'static str,
+    pub kind: ArgumentKind,
+    /// The word before it, or the word itself.
+    pub token: Option<&'static str>,
+    pub optional: bool,
+    pub multiple: bool,
+    pub multiple_token: bool,
+    /// Index into the command's key specifications.
+    pub key_spec: Option<u32>,
+    pub since: Option<&'static str>,
+    pub arguments: &'static [Argument],
+}
+
+impl Argument {
+    pub const fn new(name: &'static str, kind: ArgumentKind) -> Argument {
+        Argument {
+            name,
+            kind,
+            token: None,
+            optional: false,
+            multiple: false,
+            multiple_token: false,
+            key_spec: None,
+            since: None,
+            arguments: &[],
+        }
+    }
+
+    pub const fn key(name: &'static str, spec: u32) -> Argument {
+        let mut a = Argument::new(name, ArgumentKind::Key);
+        a.key_spec = Some(spec);
+        a
+    }
+
+    /// A word that stands for itself.
+    pub const fn token(name: &'static str, token: &'static str) -> Argument {
+        let mut a = Argument::new(name, ArgumentKind::PureToken);
+        a.token = Some(token);
+        a
+    }
+
+    pub const fn one_of(name: &'static str, arguments: &'static [Argument]) -> Argument {
+        let mut a = Argument::new(name, ArgumentKind::OneOf);
+        a.arguments = arguments;
+        a
+    }
+
+    pub const fn block(name: &'static str, arguments: &'static [Argument]) -> Argument {
+        let mut a = Argument::new(name, ArgumentKind::Block);
+        a.arguments = arguments;
+        a
+    }
+
+    pub const fn with_token(mut self, token: &'static str) -> Argument {
+        self.token = Some(token);
+        self
+    }
+
+    pub const fn optional(mut self) -> Argument {
+        self.optional = true;
+        self
+    }
+
+    pub const fn multiple(mut self) -> Argument {
+        self.multiple = true;
+        self
+    }
+
+    pub const fn multiple_token(mut self) -> Argument {
+        self.multiple_token = true;
+        self
+    }
+
+    pub const fn since(mut self, since: &'static str) -> Argument {
+        self.since = Some(since);
+        self
+    }
+}
+
+/// What a command did to the data; one place feeds everything that follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing changed.
+    Read,
+    /// The data changed as the command says.
+    Wrote,
+}
+
+pub type Outcome = Result<Effect, Error>;
+
+/// What a command on data does: it works on the shard and writes its reply. On an error nothing has
+/// been written to the reply that must stay, and the error becomes the reply.
+pub type Handler = fn(&mut Context<'_>) -> Outcome;
+
+/// How the replies of several shards become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// An integer: the sum.
+    Sum,
+    /// An array with one element per key, put together in the order of the keys.
+    Stitch,
+    /// `OK` when all say so.
+    Ok,
+}
+
+/// How a command runs when its keys are on several shards.
+#[derive(Clone, Copy)]
+pub enum Form {
+    /// It has no key, or its keys are one.
+    Local(Handler),
+    /// It can be cut by keys: the handler runs per shard with that shard's keys.
+    Fan(Handler, Merge),
+    /// It needs all its keys at one place: values of other shards are lent to it.
+    Gather(Handler),
+    /// It runs on every shard.
+    Everywhere(Handler, Merge),
+}
+
+impl Form {
+    /// The handler that does it all when every key is on this shard.
+    #[inline]
+    pub fn handler(&self) -> Handler {
+        match *self {
+            Form::Local(h) | Form::Fan(h, _) | Form::Gather(h) | Form::Everywhere(h, _) => h,
+        }
+    }
+}
+
+/// A row of the command table.
+pub struct Command {
+    pub spec: Spec,
+    pub form: Form,
+}

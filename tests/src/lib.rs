@@ -1,0 +1,1 @@
+//! Starting servers and talking to them, for the suites beside it.
