@@ -87,9 +87,15 @@ impl<'a> Context<'a> {
             n += 1;
         }
         let hashes = &hashes[..n];
-        hashes.iter().for_each(|h| self.shard.prefetch_word(self.db, *h));
-        hashes.iter().for_each(|h| self.shard.prefetch_bucket(self.db, *h));
-        hashes.iter().for_each(|h| self.shard.prefetch_entry(self.db, *h));
+        hashes
+            .iter()
+            .for_each(|h| self.shard.prefetch_word(self.db, *h));
+        hashes
+            .iter()
+            .for_each(|h| self.shard.prefetch_bucket(self.db, *h));
+        hashes
+            .iter()
+            .for_each(|h| self.shard.prefetch_entry(self.db, *h));
     }
 }
 

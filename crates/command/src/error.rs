@@ -36,7 +36,9 @@ impl Error {
     /// The number of arguments is not one that `name` takes; `name` in lower case, with its
     /// container before a `|`.
     pub fn arity(name: &str) -> Error {
-        Error::new(format!("ERR wrong number of arguments for '{name}' command"))
+        Error::new(format!(
+            "ERR wrong number of arguments for '{name}' command"
+        ))
     }
 
     /// The expiry cannot be represented.

@@ -56,9 +56,17 @@ pub enum Begin {
 pub enum Find {
     /// Up to `last` (counted from the beginning, or from the end if negative), every `step`th; of a
     /// negative `last` only the first 1/`limit` if `limit` is above 1.
-    Range { last: i32, step: usize, limit: usize },
+    Range {
+        last: i32,
+        step: usize,
+        limit: usize,
+    },
     /// The argument `count` after the beginning says how many keys follow from `first` on.
-    Count { count: usize, first: usize, step: usize },
+    Count {
+        count: usize,
+        first: usize,
+        step: usize,
+    },
     Unknown,
 }
 

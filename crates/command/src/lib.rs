@@ -14,10 +14,16 @@ pub mod generic;
 pub mod keyspec;
 pub mod spec;
 pub mod string;
+pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use context::Context;
 pub use error::Error;
-pub use spec::{Arity, Command, Effect, Flags, Form, Handler, Merge, Outcome, Spec};
+pub use spec::{Arity, Command, Container, Effect, Flags, Form, Handler, Merge, Outcome, Spec};
 
 /// All families of this crate, in the order of the documentation.
 pub static FAMILIES: &[&[Command]] = &[string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS];
+
+/// The commands of this crate that have subcommands. The host may add to them.
+pub static CONTAINERS: &[&Container] = &[&generic::OBJECT];

@@ -121,7 +121,11 @@ impl Spec {
     pub fn accepts(&self, argc: usize) -> bool {
         let argc = argc as i64;
         let arity = i64::from(self.arity);
-        if arity >= 0 { argc == arity } else { argc >= -arity }
+        if arity >= 0 {
+            argc == arity
+        } else {
+            argc >= -arity
+        }
     }
 }
 
@@ -274,4 +278,10 @@ impl Form {
 pub struct Command {
     pub spec: Spec,
     pub form: Form,
+}
+
+/// A command whose first argument names another one, as in OBJECT ENCODING.
+pub struct Container {
+    pub spec: Spec,
+    pub subcommands: &'static [Command],
 }

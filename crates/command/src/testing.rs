@@ -1,0 +1,101 @@
+//! Runs requests on a shard without a server, for the tests of this crate.
+
+use crate::context::{Context, Settings};
+use crate::spec::{Command, Effect, Form};
+use crate::table::{Run, Table};
+use crate::{CONTAINERS, FAMILIES};
+use resp::parse::{Batch, Frame, Input, Limits};
+use resp::{Args, Protocol, Reply};
+use store::Shard;
+
+/// Parses one request, an inline command with its quoting, and hands on its arguments.
+pub fn with_args<R>(request: &str, then: impl FnOnce(Args<'_>) -> R) -> R {
+    let words = resp::split::split_words(request.as_bytes()).expect("quotes are balanced");
+    let mut wire = format!("*{}\r\n", words.len()).into_bytes();
+    for word in &words {
+        wire.extend(format!("${}\r\n", word.len()).bytes());
+        wire.extend(word);
+        wire.extend(b"\r\n");
+    }
+    let limits = Limits {
+        max_bulk: 512 << 20,
+        authenticated: true,
+    };
+    let (mut input, mut batch, mut frame) = (Input::default(), Batch::default(), Frame::default());
+    let parsed = input.parse(&wire, limits, &mut batch, &mut frame);
+    then(batch.command(0, parsed.buf))
+}
+
+/// A shard, its table of commands, and a client of it.
+pub struct Client {
+    pub shard: Shard,
+    pub table: Table<()>,
+    pub db: usize,
+    pub protocol: Protocol,
+    pub settings: Settings,
+}
+
+impl Default for Client {
+    fn default() -> Client {
+        let mut shard = Shard::new(16, [1, 2, 3, 4]);
+        shard.set_now(1_700_000_000_000);
+        Client {
+            shard,
+            table: Table::new(FAMILIES, CONTAINERS, Vec::new()),
+            db: 0,
+            protocol: Protocol::Resp2,
+            settings: Settings {
+                max_string: 512 << 20,
+            },
+        }
+    }
+}
+
+impl Client {
+    /// The encoded reply to a request. Checks that the shard's count of changes moved exactly when
+    /// the handler says that it wrote.
+    pub fn call(&mut self, request: &str) -> String {
+        with_args(request, |args| {
+            let mut reply = Reply::new(self.protocol);
+            if let Err(error) = self.run(args, &mut reply) {
+                reply.clear();
+                reply.error(error.text().as_bytes());
+            }
+            String::from_utf8_lossy(&reply.to_vec()).into_owned()
+        })
+    }
+
+    fn run(&mut self, args: Args<'_>, reply: &mut Reply) -> Result<(), crate::Error> {
+        let entry = self.table.resolve(args).map_err(|u| u.error(args))?;
+        entry.check_arity(args.len())?;
+        let Run::Data(form) = entry.run else {
+            panic!("{} runs on no shard", entry.full_name);
+        };
+        let before = self.shard.changes();
+        let mut ctx = Context {
+            shard: &mut self.shard,
+            db: self.db,
+            args,
+            hash: None,
+            reply,
+            settings: &self.settings,
+        };
+        let effect = form.handler()(&mut ctx)?;
+        let changed = self.shard.changes() != before;
+        assert_eq!(changed, effect == Effect::Wrote, "{}", entry.full_name);
+        Ok(())
+    }
+
+    /// Compares the reply to a request, its line ends written as `|`.
+    #[track_caller]
+    pub fn check(&mut self, request: &str, want: &str) {
+        let got = self.call(request).replace("\r\n", "|");
+        assert_eq!(got.trim_end_matches('|'), want, "{request}");
+    }
+}
+
+/// The form of a data command.
+pub fn form(commands: &[Command], name: &str) -> Form {
+    let mut all = commands.iter();
+    all.find(|c| c.spec.name == name).expect("a row").form
+}
