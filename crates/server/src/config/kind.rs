@@ -36,7 +36,7 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Some of several names; the first stands for none of the others.
     Choices(&'static [&'static str]),
-    /// Any bytes that pass the check. An empty text that CONFIG REWRITE should drop is `unset`.
+    /// Any bytes that pass the check.
     Text {
         check: fn(&[u8]) -> Result<(), Reason>,
         empty: Empty,
@@ -216,7 +216,7 @@ impl Kind {
             (_, Value::Primary(Some((host, port)))) => {
                 [host.as_slice(), b" ", port.to_string().as_bytes()].concat()
             }
-            (Kind::Choice(_) | Kind::Choices(_) | _, _) => {
+            (_, Value::Choice(_) | Value::Choices(_)) => {
                 unreachable!("the value has its directive's kind")
             }
         }

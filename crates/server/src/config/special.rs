@@ -300,31 +300,30 @@ pub fn any_text(_: &[u8]) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Refuses what is empty, in the name of `directive`, or not a bare file name.
-fn file_name(word: &[u8], directive: &str) -> Result<(), Reason> {
-    if word.iter().any(|b| matches!(b, b'/' | b'\\')) {
-        return Err(format!("{directive} can't be a path, just a filename").into());
-    }
-    Ok(())
+/// A path separator, on any system that Redis runs on, is in `word`.
+fn is_path(word: &[u8]) -> bool {
+    word.iter().any(|b| matches!(b, b'/' | b'\\'))
 }
 
 pub fn dump_file_name(word: &[u8]) -> Result<(), Reason> {
-    file_name(word, "dbfilename")
+    match is_path(word) {
+        true => Err("dbfilename can't be a path, just a filename".into()),
+        false => Ok(()),
+    }
 }
 
 pub fn append_file_name(word: &[u8]) -> Result<(), Reason> {
     match word {
         [] => Err("appendfilename can't be empty".into()),
-        _ => file_name(word, "appendfilename"),
+        _ if is_path(word) => Err("appendfilename can't be a path, just a filename".into()),
+        _ => Ok(()),
     }
 }
 
 pub fn append_dir_name(word: &[u8]) -> Result<(), Reason> {
     match word {
         [] => Err("appenddirname can't be empty".into()),
-        _ if file_name(word, "").is_err() => {
-            Err("appenddirname can't be a path, just a dirname".into())
-        }
+        _ if is_path(word) => Err("appenddirname can't be a path, just a dirname".into()),
         _ => Ok(()),
     }
 }
