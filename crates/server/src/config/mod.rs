@@ -96,10 +96,8 @@ impl Config {
             reader.directive(words.clone(), origin)?;
         }
         // The server may change its directory later, and must still find the file.
-        config.file = match &line.file {
-            Some(path) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-            None => None,
-        };
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        config.file = line.file.as_ref().map(absolute);
         Ok(config)
     }
 

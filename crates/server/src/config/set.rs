@@ -34,31 +34,30 @@ impl Config {
     /// CONFIG GET: names and values of the directives that any of `patterns` matches, each once.
     /// A pattern without wildcards is answered under the name as the client spelt it.
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
-        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
-        let mut add = |name: &str, row: usize| {
-            if !found
-                .iter()
-                .any(|(known, _)| known.eq_ignore_ascii_case(name))
-            {
-                found.push((name.to_string(), self.shown(row)));
-            }
-        };
+        let mut found = Vec::new();
+        // Which rows have been answered: under their name, and under their alias.
+        let mut answered = vec![[false; 2]; DIRECTIVES.len()];
         for pattern in patterns {
-            if !pattern.iter().any(|b| b"*?[".contains(b)) {
-                let name = std::str::from_utf8(pattern);
-                if let (Ok(name), Some(row)) = (name, table::find(pattern)) {
-                    add(name, row);
+            let exact = !pattern.iter().any(|b| b"*?[".contains(b));
+            for (row, directive) in DIRECTIVES.iter().enumerate() {
+                if directive.hidden && !exact {
+                    continue;
                 }
-                continue;
-            }
-            for (row, directive) in DIRECTIVES.iter().enumerate().filter(|(_, d)| !d.hidden) {
-                for name in [Some(directive.name), directive.alias]
-                    .into_iter()
-                    .flatten()
-                {
-                    if store::glob::matches(pattern, name.as_bytes(), true) {
-                        add(name, row);
-                    }
+                for (index, name) in [Some(directive.name), directive.alias].iter().enumerate() {
+                    let (Some(name), false) = (name, answered[row][index]) else {
+                        continue;
+                    };
+                    let name = match exact {
+                        true if pattern.eq_ignore_ascii_case(name.as_bytes()) => {
+                            String::from_utf8_lossy(pattern).into_owned()
+                        }
+                        false if store::glob::matches(pattern, name.as_bytes(), true) => {
+                            name.to_string()
+                        }
+                        _ => continue,
+                    };
+                    answered[row][index] = true;
+                    found.push((name, self.shown(row)));
                 }
             }
         }

@@ -183,7 +183,7 @@ pub fn output_limit_lines(
 /// Bytes in the largest unit that divides them.
 pub fn short_size(bytes: u64) -> String {
     for (unit, factor) in [("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1 << 10)] {
-        if bytes > 0 && bytes % factor == 0 {
+        if bytes > 0 && bytes.is_multiple_of(factor) {
             return format!("{}{unit}", bytes / factor);
         }
     }
