@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -58,6 +59,12 @@ def program_version(path):
     return match.group() if match else "unknown"
 
 
+def unwind_on_signals():
+    """SIGTERM and SIGHUP leave through the `finally` blocks, which end the servers."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -73,7 +80,8 @@ class Server:
         self.directory = Path(tempfile.mkdtemp(prefix=f"shoal-bench-{name}-"))
         self.log = open(self.directory / "log", "wb")
         arguments = [
-            *launcher, "taskset", "-c", str(cpu), str(program),
+            # The kernel ends the server with this process, should it be killed.
+            "setpriv", "--pdeathsig", "KILL", *launcher, "taskset", "-c", str(cpu), str(program),
             "--port", str(self.port), "--bind", "127.0.0.1",
             "--save", "", "--appendonly", "no", "--dir", str(self.directory),
         ]
@@ -82,7 +90,7 @@ class Server:
         if name == "valkey":
             arguments += ["--io-threads", "1"]
         try:
-            # taskset, nice and the wrappers of bench/peers exec, so the child's id is the server's.
+            # All these words and the wrappers of bench/peers exec: the child's id is the server's.
             self.process = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         except OSError as error:
