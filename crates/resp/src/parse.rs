@@ -14,6 +14,10 @@
 //!
 //! One function, [`Frame::advance`], reads frames in both cases, so that a split cannot change the
 //! result. The limits are Redis's, tighter before a client has authenticated.
+//!
+//! Redis searches lines with C's string functions: a NUL byte in one hides the line's end, and the
+//! line grows until it is too long. That is kept, and so is the byte after `\r` being taken for `\n`
+//! unseen.
 
 use crate::args::{ArgRef, Args, Blob};
 use crate::number::parse_i64;
@@ -24,8 +28,19 @@ use std::sync::Arc;
 /// An unfinished bulk string at least this long is received into its own allocation.
 pub const BLOB_MIN: u64 = 32 * 1024;
 
-/// Longest inline command and longest `*` or `$` line, in bytes.
+/// Longest inline command and longest `*` or `$` line, in bytes without their line ends.
 const LINE_MAX: usize = 64 * 1024;
+
+/// Most bytes of unexecuted input, so that positions fit [`ArgRef`]. A server's own limit on what a
+/// client may have pending is lower.
+const INPUT_MAX: usize = u32::MAX as usize - 1;
+
+/// Most commands that one parse takes out of kept bytes. A client may have sent millions while it
+/// was paused, and be paused again after the first.
+const KEPT_COMMANDS_MAX: usize = 4096;
+
+/// Capacity for kept bytes that is never given back while some are kept.
+const CAPACITY_KEPT: usize = 64 * 1024;
 
 /// Capacity that a batch keeps between reads.
 const REFS_KEPT: usize = 16 * 1024;
@@ -56,10 +71,13 @@ pub enum ProtocolError {
     Quotes,
     /// The announced bulk string cannot be allocated.
     OutOfMemory,
+    /// More bytes than can be kept for a request, or for a client that is made to wait.
+    InputTooLong,
 }
 
 impl ProtocolError {
-    /// The error line without its leading `-`.
+    /// The error line without its leading `-`. Only a byte that Redis expected a `$` for may be
+    /// outside ASCII, and then stands as a Latin-1 character; [`ProtocolError::line`] has the byte.
     pub fn message(&self) -> String {
         let what = match self {
             ProtocolError::MultibulkCountTooLong => "too big mbulk count string",
@@ -74,8 +92,14 @@ impl ProtocolError {
             ProtocolError::InlineTooLong => "too big inline request",
             ProtocolError::Quotes => "unbalanced quotes in request",
             ProtocolError::OutOfMemory => "bulk string does not fit in memory",
+            ProtocolError::InputTooLong => "request too long",
         };
         format!("ERR Protocol error: {what}")
+    }
+
+    /// The bytes of [`ProtocolError::message`] as Redis sends them.
+    pub fn line(&self) -> Vec<u8> {
+        self.message().chars().map(|c| c as u8).collect()
     }
 }
 
@@ -161,41 +185,71 @@ impl Frame {
         limits: Limits,
     ) -> Result<Step, ProtocolError> {
         if self.left == 0 {
-            match buf.get(self.at) {
-                None => return Ok(Step::More),
-                Some(b'*') => {}
-                Some(_) => return self.inline(buf, refs, blobs),
+            if let Some((count, next)) = short_count(buf, self.at) {
+                self.left = count;
+                self.at = next;
+            } else if let Some(step) = self.start(buf, refs, blobs, limits)? {
+                return Ok(step);
             }
-            let Some((count, next)) =
-                header(buf, self.at).map_err(|()| ProtocolError::MultibulkLength)?
-            else {
-                if buf.len() - self.at > LINE_MAX {
-                    return Err(ProtocolError::MultibulkCountTooLong);
-                }
-                return Ok(Step::More);
-            };
-            if count > i64::from(i32::MAX) {
-                return Err(ProtocolError::MultibulkLength);
-            }
-            if count > 10 && !limits.authenticated {
-                return Err(ProtocolError::MultibulkUnauthenticated);
-            }
-            self.at = next;
-            if count <= 0 {
-                return Ok(Step::Nothing);
-            }
-            self.left = count as u32;
         }
-        while self.left > 0 {
+        if self.bulk.is_some() && !self.argument(buf, refs, limits)? {
+            return Ok(Step::More);
+        }
+        let (mut at, mut left) = (self.at, self.left);
+        while left > 0 {
+            if let Some((start, len)) = short_bulk(buf, at)
+                && len as u64 <= limits.max_bulk
+                && buf.len() - start >= len + 2
+            {
+                refs.push(ArgRef::range(start, len));
+                at = start + len + 2;
+                left -= 1;
+                continue;
+            }
+            (self.at, self.left) = (at, left);
             if !self.argument(buf, refs, limits)? {
                 return Ok(Step::More);
             }
+            (at, left) = (self.at, self.left);
         }
+        (self.at, self.left) = (at, left);
         Ok(Step::Command)
     }
 
-    /// Reads one bulk string; false when the buffer ends before it does.
-    #[inline]
+    /// Starts a frame of any kind, and ends it if it is not one of bulk strings.
+    #[cold]
+    fn start(
+        &mut self,
+        buf: &[u8],
+        refs: &mut Vec<ArgRef>,
+        blobs: &mut Vec<Blob>,
+        limits: Limits,
+    ) -> Result<Option<Step>, ProtocolError> {
+        match buf.get(self.at) {
+            None => return Ok(Some(Step::More)),
+            Some(b'*') => {}
+            Some(_) => return self.inline(buf, refs, blobs).map(Some),
+        }
+        let (line, next) = match Line::find(buf, self.at, b'\r') {
+            Line::Whole(line, next) => (line, next),
+            Line::Unfinished => return Ok(Some(Step::More)),
+            Line::TooLong => return Err(ProtocolError::MultibulkCountTooLong),
+        };
+        let count = parse_i64(&line[1..]).filter(|n| *n <= i64::from(i32::MAX));
+        let count = count.ok_or(ProtocolError::MultibulkLength)?;
+        if count > 10 && !limits.authenticated {
+            return Err(ProtocolError::MultibulkUnauthenticated);
+        }
+        self.at = next;
+        if count <= 0 {
+            return Ok(Some(Step::Nothing));
+        }
+        self.left = count as u32;
+        Ok(None)
+    }
+
+    /// Reads one bulk string of any length; false when the buffer ends before it does.
+    #[inline(never)]
     fn argument(
         &mut self,
         buf: &[u8],
@@ -206,25 +260,24 @@ impl Frame {
             Some(LINE_END) => return Ok(self.line_end(buf)),
             Some(len) => len,
             None => {
-                match buf.get(self.at) {
-                    None => return Ok(false),
-                    Some(b'$') => {}
-                    Some(&c) => return self.not_a_bulk(buf, c),
-                }
-                let Some((len, next)) =
-                    header(buf, self.at).map_err(|()| ProtocolError::BulkLength)?
-                else {
-                    return self.line_unfinished(buf);
+                let (line, next) = match Line::find(buf, self.at, b'\r') {
+                    Line::Whole(line, next) => (line, next),
+                    Line::Unfinished => return Ok(false),
+                    Line::TooLong => return Err(ProtocolError::BulkCountTooLong),
                 };
-                if len < 0 || len as u64 > limits.max_bulk {
-                    return Err(ProtocolError::BulkLength);
-                }
+                // An empty line begins with its `\r`.
+                let digits = line
+                    .strip_prefix(b"$")
+                    .ok_or_else(|| ProtocolError::ExpectedDollar(buf[self.at]))?;
+                let len = parse_i64(digits).and_then(|n| u64::try_from(n).ok());
+                let len = len.filter(|n| *n <= limits.max_bulk);
+                let len = len.ok_or(ProtocolError::BulkLength)?;
                 if len > 16384 && !limits.authenticated {
                     return Err(ProtocolError::BulkUnauthenticated);
                 }
                 self.at = next;
-                self.bulk = Some(len as u64);
-                len as u64
+                self.bulk = Some(len);
+                len
             }
         };
         if ((buf.len() - self.at) as u64) < len.saturating_add(2) {
@@ -238,7 +291,6 @@ impl Frame {
     }
 
     /// Skips the line end after a blob.
-    #[cold]
     fn line_end(&mut self, buf: &[u8]) -> bool {
         if buf.len() < self.at + 2 {
             return false;
@@ -249,40 +301,20 @@ impl Frame {
         true
     }
 
-    /// Redis looks for the end of the line before it looks at its first byte.
-    #[cold]
-    fn not_a_bulk(&self, buf: &[u8], first: u8) -> Result<bool, ProtocolError> {
-        if memchr::memchr(b'\r', &buf[self.at..]).is_some() {
-            return Err(ProtocolError::ExpectedDollar(first));
-        }
-        self.line_unfinished(buf)
-    }
-
-    #[cold]
-    fn line_unfinished(&self, buf: &[u8]) -> Result<bool, ProtocolError> {
-        if buf.len() - self.at > LINE_MAX {
-            return Err(ProtocolError::BulkCountTooLong);
-        }
-        Ok(false)
-    }
-
-    #[cold]
     fn inline(
         &mut self,
         buf: &[u8],
         refs: &mut Vec<ArgRef>,
         blobs: &mut Vec<Blob>,
     ) -> Result<Step, ProtocolError> {
-        let Some(n) = memchr::memchr(b'\n', &buf[self.at..]) else {
-            if buf.len() - self.at > LINE_MAX {
-                return Err(ProtocolError::InlineTooLong);
-            }
-            return Ok(Step::More);
+        let (line, next) = match Line::find(buf, self.at, b'\n') {
+            Line::Whole(line, next) => (line, next),
+            Line::Unfinished => return Ok(Step::More),
+            Line::TooLong => return Err(ProtocolError::InlineTooLong),
         };
-        let line = &buf[self.at..self.at + n];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let words = split_words(line).map_err(|_| ProtocolError::Quotes)?;
-        self.at += n + 1;
+        self.at = next;
         if words.is_empty() {
             return Ok(Step::Nothing);
         }
@@ -294,30 +326,51 @@ impl Frame {
     }
 }
 
-/// The number on a `*` or `$` line at `at` and where the next line starts; `None` while the line is
-/// unfinished. As in Redis, the byte after `\r` is taken for `\n` unseen.
+/// `*1` to `*9` at `at` and where the next line starts: nearly every command.
 #[inline]
-fn header(buf: &[u8], at: usize) -> Result<Option<(i64, usize)>, ()> {
-    // One or two digits: nearly every line.
-    if let Some(&[d0, d1, d2, ..]) = buf.get(at + 1..) {
-        let first = d0.wrapping_sub(b'0');
-        if first <= 9 && d1 == b'\r' {
-            return Ok(Some((i64::from(first), at + 4)));
-        }
-        let second = d1.wrapping_sub(b'0');
-        if (1..=9).contains(&first) && second <= 9 && d2 == b'\r' && at + 5 <= buf.len() {
-            return Ok(Some((i64::from(first) * 10 + i64::from(second), at + 5)));
-        }
-    }
-    let line = &buf[at + 1..];
-    let Some(n) = memchr::memchr(b'\r', line) else {
-        return Ok(None);
+fn short_count(buf: &[u8], at: usize) -> Option<(u32, usize)> {
+    let [b'*', digit @ b'1'..=b'9', b'\r', _, ..] = buf.get(at..)? else {
+        return None;
     };
-    if n + 1 >= line.len() {
-        return Ok(None);
+    Some((u32::from(digit - b'0'), at + 4))
+}
+
+/// Start and length of a bulk string at `at` whose length has one or two digits: nearly every
+/// argument. Its bytes may still be missing.
+#[inline]
+fn short_bulk(buf: &[u8], at: usize) -> Option<(usize, usize)> {
+    match buf.get(at..)? {
+        [b'$', d @ b'0'..=b'9', b'\r', _, ..] => Some((at + 4, usize::from(d - b'0'))),
+        [b'$', d @ b'1'..=b'9', e @ b'0'..=b'9', b'\r', _, ..] => {
+            Some((at + 5, usize::from(d - b'0') * 10 + usize::from(e - b'0')))
+        }
+        _ => None,
     }
-    let value = parse_i64(&line[..n]).ok_or(())?;
-    Ok(Some((value, at + 1 + n + 2)))
+}
+
+/// A line of the buffer.
+enum Line<'a> {
+    /// It, without its end, and where the next one starts.
+    Whole(&'a [u8], usize),
+    Unfinished,
+    TooLong,
+}
+
+impl Line<'_> {
+    /// The line at `at`, up to `\r` and one more byte, or up to `\n`.
+    fn find(buf: &[u8], at: usize, end: u8) -> Line<'_> {
+        let rest = &buf[at..];
+        let near = &rest[..rest.len().min(LINE_MAX + 1)];
+        let next = |n: usize| if end == b'\r' { n + 2 } else { n + 1 };
+        match memchr::memchr2(end, 0, near) {
+            Some(n) if rest[n] == end && next(n) <= rest.len() => {
+                Line::Whole(&rest[..n], at + next(n))
+            }
+            Some(n) if rest[n] == end => Line::Unfinished,
+            _ if rest.len() > LINE_MAX => Line::TooLong,
+            _ => Line::Unfinished,
+        }
+    }
 }
 
 /// What a connection has received and not yet executed. Empty, and one pointer wide, between
@@ -330,21 +383,27 @@ pub struct Input {
 #[derive(Default)]
 struct Pending {
     buf: Vec<u8>,
+    /// Bytes at the front of `buf` that are done with. All positions count from here.
+    start: usize,
     frame: Frame,
-    /// Arguments of the unfinished frame, which starts at `buf[0]`.
+    /// Arguments of the unfinished frame, which begins at `start`.
     refs: Vec<ArgRef>,
     blobs: Vec<Blob>,
     /// The bulk string being received into its own allocation, and the bytes it still lacks.
     filling: Option<(Vec<u8>, u64)>,
     /// `refs` and `blobs` are a whole command that could not be executed yet.
     ready: bool,
+    /// Bytes after `buf` that nobody has looked at; see [`Input::keep_only`].
+    held: Vec<u8>,
 }
 
 /// What [`Input::parse`] found.
 pub struct Parsed<'a> {
     /// The buffer that the batch's ranges lie in.
     pub buf: &'a [u8],
-    /// Set when the bytes after the batch's commands break the protocol.
+    /// Set when the bytes after the batch's commands break the protocol. Under the limits of this
+    /// parse: a command of the batch may have changed them, as AUTH does. So the error stands when
+    /// the batch is empty; otherwise the next parse tells.
     pub error: Option<ProtocolError>,
 }
 
@@ -359,8 +418,10 @@ impl Input {
         self.pending.is_some()
     }
 
-    /// Adds `data` and fills `batch` with all commands that are now complete. Must be followed by
-    /// [`Input::finish`] with the same `data` and `batch`.
+    /// Adds `data` and fills `batch` with commands that are now complete. Must be followed by
+    /// [`Input::finish`] with the same `data` and `batch`; and after that, if the batch had commands,
+    /// all were executed and [`Input::is_pending`], by another parse of no data, because one parse
+    /// takes a limited number of commands out of what was kept.
     #[inline]
     pub fn parse<'a>(
         &'a mut self,
@@ -371,18 +432,18 @@ impl Input {
     ) -> Parsed<'a> {
         batch.clear();
         *frame = Frame::default();
-        match &mut self.pending {
-            None => {
-                let error = read_all(data, frame, batch, limits).err();
-                Parsed { buf: data, error }
-            }
-            Some(pending) => {
-                let error = pending.parse(data, limits, batch, frame).err();
-                Parsed {
-                    buf: &pending.buf,
-                    error,
-                }
-            }
+        let Some(pending) = &mut self.pending else {
+            let error = if data.len() > INPUT_MAX {
+                Some(ProtocolError::InputTooLong)
+            } else {
+                read_all(data, frame, batch, limits, usize::MAX).err()
+            };
+            return Parsed { buf: data, error };
+        };
+        let error = pending.parse(data, limits, batch, frame).err();
+        Parsed {
+            buf: &pending.buf[pending.start..],
+            error,
         }
     }
 
@@ -402,7 +463,7 @@ impl Input {
         let rest = Rest::of(batch, frame, executed);
         let pending = match &mut self.pending {
             Some(pending) => {
-                pending.buf.drain(..rest.from);
+                pending.advance(rest.from);
                 pending
             }
             none => {
@@ -423,16 +484,17 @@ impl Input {
     }
 }
 
-/// Reads frames until the buffer runs out.
+/// Reads frames until the buffer runs out or the batch has `most` commands.
 #[inline]
 fn read_all(
     buf: &[u8],
     frame: &mut Frame,
     batch: &mut Batch,
     limits: Limits,
+    most: usize,
 ) -> Result<(), ProtocolError> {
     let mut first = batch.spans.last().map_or(0, |s| s.first + s.count);
-    loop {
+    while batch.spans.len() < most {
         match frame.advance(buf, &mut batch.refs, &mut batch.blobs, limits)? {
             Step::Command => {
                 let end = batch.refs.len() as u32;
@@ -447,17 +509,37 @@ fn read_all(
             Step::More => return Ok(()),
         }
     }
+    Ok(())
 }
 
 impl Pending {
     fn memory(&self) -> usize {
         let filling = self.filling.as_ref().map_or(0, |(b, _)| b.len());
         let blobs: usize = self.blobs.iter().map(|b| b.capacity()).sum();
-        self.buf.capacity() + self.refs.capacity() * size_of::<ArgRef>() + filling + blobs
+        size_of::<Pending>()
+            + self.buf.capacity()
+            + self.refs.capacity() * size_of::<ArgRef>()
+            + self.blobs.capacity() * size_of::<Blob>()
+            + filling
+            + blobs
     }
 
     fn is_empty(&self) -> bool {
-        self.buf.is_empty() && self.frame.left == 0 && !self.ready
+        self.start == self.buf.len() && self.frame.left == 0 && !self.ready
+    }
+
+    /// Lets go of `by` bytes. They leave the buffer when they are the greater part of it, so that
+    /// each byte is moved once on average.
+    fn advance(&mut self, by: usize) {
+        self.start += by;
+        let left = self.buf.len() - self.start;
+        if self.start > left {
+            self.buf.drain(..self.start);
+            self.start = 0;
+        }
+        if self.buf.capacity() / 4 > left.max(CAPACITY_KEPT) {
+            self.buf.shrink_to(left * 2);
+        }
     }
 
     fn parse(
@@ -467,24 +549,31 @@ impl Pending {
         batch: &mut Batch,
         frame: &mut Frame,
     ) -> Result<(), ProtocolError> {
+        if !self.held.is_empty() {
+            let mut all = std::mem::take(&mut self.held);
+            all.extend_from_slice(data);
+            return self.parse(&all, limits, batch, frame);
+        }
         std::mem::swap(&mut batch.refs, &mut self.refs);
         std::mem::swap(&mut batch.blobs, &mut self.blobs);
         *frame = self.frame;
         if self.ready {
-            self.buf.extend_from_slice(data);
             batch.spans.push(Span {
                 first: 0,
                 count: batch.refs.len() as u32,
                 end: frame.at as u32,
             });
-            return Ok(());
         }
         let rest = self.fill(data, batch, frame)?;
+        if self.buf.len() - self.start + rest.len() > INPUT_MAX {
+            return Err(ProtocolError::InputTooLong);
+        }
         self.buf.extend_from_slice(rest);
         if self.filling.is_some() {
             return Ok(());
         }
-        read_all(&self.buf, frame, batch, limits)
+        let buf = &self.buf[self.start..];
+        read_all(buf, frame, batch, limits, KEPT_COMMANDS_MAX)
     }
 
     /// Moves bytes of a long bulk string into its own allocation; answers what follows it.
@@ -501,9 +590,10 @@ impl Pending {
             let mut blob = Vec::new();
             blob.try_reserve_exact(len as usize)
                 .map_err(|_| ProtocolError::OutOfMemory)?;
-            let have = (self.buf.len() - frame.at).min(len as usize);
-            blob.extend_from_slice(&self.buf[frame.at..frame.at + have]);
-            self.buf.drain(frame.at..frame.at + have);
+            let from = self.start + frame.at;
+            let have = (self.buf.len() - from).min(len as usize);
+            blob.extend_from_slice(&self.buf[from..from + have]);
+            self.buf.drain(from..from + have);
             self.filling = Some((blob, len - have as u64));
         }
         let (blob, lacking) = self.filling.as_mut().expect("set above");
@@ -520,23 +610,28 @@ impl Pending {
         Ok(&data[take..])
     }
 
-    /// Takes over what the batch holds of the frame that starts at `buf[0]` from now on.
+    /// Takes over what the batch holds of the frame that begins at `start` from now on.
     fn take(&mut self, batch: &mut Batch, rest: Rest) {
         self.ready = rest.ready;
         self.refs.clear();
         self.blobs.clear();
-        self.frame = Frame::default();
-        if rest.refs.is_empty() && rest.frame.left == 0 {
-            batch.blobs.clear();
-            return;
-        }
-        let refs = &batch.refs[rest.refs.clone()];
-        self.refs.extend(refs.iter().map(|r| r.rebased(rest.from)));
-        std::mem::swap(&mut self.blobs, &mut batch.blobs);
         self.frame = Frame {
             at: rest.frame.at - rest.from,
             ..rest.frame
         };
+        if rest.refs.start == 0 && rest.from == 0 {
+            // A long frame that arrives in many pieces comes by here with each of them.
+            std::mem::swap(&mut self.refs, &mut batch.refs);
+            self.refs.truncate(rest.refs.end);
+        } else {
+            let refs = &batch.refs[rest.refs];
+            self.refs.extend(refs.iter().map(|r| r.rebased(rest.from)));
+        }
+        let blobs = self.refs.iter().filter_map(ArgRef::blob_index);
+        let blobs = blobs.map(|i| i + 1).max().unwrap_or(0);
+        // What other commands had must not live on here.
+        batch.blobs.truncate(blobs);
+        std::mem::swap(&mut self.blobs, &mut batch.blobs);
     }
 }
 
@@ -558,28 +653,29 @@ impl Rest {
         if let Some(next) = spans.get(executed) {
             let refs = next.first as usize..(next.first + next.count) as usize;
             // The bytes of a blob have left the buffer, so its command cannot be parsed again. It
-            // is always the first of its batch: blobs are filled for the frame at `buf[0]` only.
+            // is always the first of its batch: blobs are filled for the first frame only.
             let ready = executed == 0 && batch.refs[refs.clone()].iter().any(ArgRef::is_blob);
-            let end = Frame {
-                at: next.end as usize,
-                ..Frame::default()
-            };
+            let at = if ready { next.end as usize } else { from };
             return Rest {
                 from,
                 refs: if ready { refs } else { 0..0 },
-                frame: if ready { end } else { Frame::default() },
+                frame: Frame {
+                    at,
+                    ..Frame::default()
+                },
                 ready,
             };
         }
-        let first = spans.last().map_or(0, |s| (s.first + s.count) as usize);
         if frame.left == 0 {
+            let from = frame.at;
             return Rest {
-                from: frame.at,
+                from,
                 refs: 0..0,
-                frame: Frame::default(),
+                frame: *frame,
                 ready: false,
             };
         }
+        let first = spans.last().map_or(0, |s| (s.first + s.count) as usize);
         Rest {
             from,
             refs: first..batch.refs.len(),

@@ -1,1 +1,19 @@
+//! The server: configuration, connections, the event loop of a shard, and the commands that are not
+//! about keys.
+
+pub mod background;
+pub mod clients;
 pub mod config;
+pub mod core;
+pub mod cron;
+pub mod dispatch;
+pub mod driver;
+pub mod event_loop;
+pub mod listen;
+pub mod logging;
+pub mod memory;
+pub mod pause;
+pub mod process;
+pub mod sampler;
+pub mod session;
+pub mod stats;

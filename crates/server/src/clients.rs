@@ -1,0 +1,266 @@
+//! Clients: what the server knows of each connection.
+//!
+//! A client is a box in a slot of its connection's number. While its commands run it is taken out of
+//! its slot, so that a handler has it and, beside it, everybody else.
+
+use crate::driver::ConnId;
+use resp::parse::Input;
+use resp::{Protocol, Reply};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// What makes a client's commands take the careful way instead of the plain one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Special(pub u32);
+
+impl Special {
+    pub const NONE: Special = Special(0);
+    /// It has not authenticated and must.
+    pub const UNAUTHENTICATED: Special = Special(1 << 0);
+    /// CLIENT REPLY OFF.
+    pub const REPLY_OFF: Special = Special(1 << 1);
+    /// CLIENT REPLY SKIP: no reply to the command that runs now.
+    pub const REPLY_SKIP: Special = Special(1 << 2);
+    /// CLIENT REPLY SKIP was the command before.
+    pub const REPLY_SKIP_NEXT: Special = Special(1 << 3);
+    /// CLIENT NO-TOUCH ON.
+    pub const NO_TOUCH: Special = Special(1 << 4);
+
+    #[inline]
+    pub fn is_plain(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline]
+    pub fn has(self, other: Special) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub fn set(&mut self, other: Special, on: bool) {
+        self.0 = if on { self.0 | other.0 } else { self.0 & !other.0 };
+    }
+}
+
+/// Whether and when a connection will be closed by us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Closing {
+    #[default]
+    No,
+    /// When everything written so far has been sent.
+    AfterReply,
+    /// At once.
+    Now,
+}
+
+/// Where a connection came from.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    Tcp { remote: SocketAddr, local: SocketAddr },
+    Unix { path: String },
+}
+
+impl Peer {
+    /// `ip:port`, or the socket's path with `:0`, as CLIENT LIST shows it.
+    pub fn remote(&self) -> String {
+        match self {
+            Peer::Tcp { remote, .. } => remote.to_string(),
+            Peer::Unix { path } => format!("{path}:0"),
+        }
+    }
+
+    pub fn local(&self) -> String {
+        match self {
+            Peer::Tcp { local, .. } => local.to_string(),
+            Peer::Unix { path } => format!("{path}:0"),
+        }
+    }
+
+    /// Whether the connection cannot come from another machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Peer::Tcp { remote, .. } => match remote.ip() {
+                std::net::IpAddr::V4(ip) => ip.is_loopback(),
+                std::net::IpAddr::V6(ip) => {
+                    ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+                }
+            },
+            Peer::Unix { .. } => true,
+        }
+    }
+}
+
+/// What a client has said of itself and what is remembered of it.
+#[derive(Debug)]
+pub struct Session {
+    pub peer: Peer,
+    pub name: Vec<u8>,
+    pub lib_name: Vec<u8>,
+    pub lib_version: Vec<u8>,
+    pub user: &'static str,
+    pub no_evict: bool,
+    /// Unix time in milliseconds.
+    pub created_ms: i64,
+    pub last_active_ms: i64,
+    /// Index in the command table of the command run last.
+    pub last_command: Option<usize>,
+    pub commands: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Since when the output has been above its soft limit.
+    pub over_soft_since_ms: Option<i64>,
+}
+
+pub struct Client {
+    pub id: u64,
+    pub conn: ConnId,
+    pub db: usize,
+    pub special: Special,
+    pub input: Input,
+    /// Replies that the driver has not been given yet.
+    pub reply: Reply,
+    pub closing: Closing,
+    /// It is in the list of clients to be looked after at the end of the pass.
+    pub dirty: bool,
+    /// Its commands wait: for the end of CLIENT PAUSE, or for its output to be read.
+    pub held: Option<Held>,
+    /// The peer has sent its last byte.
+    pub ended: bool,
+    pub session: Session,
+}
+
+/// Why a client's commands wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    Paused,
+    Output,
+}
+
+impl Client {
+    pub fn new(id: u64, conn: ConnId, peer: Peer, now_ms: i64) -> Client {
+        Client {
+            id,
+            conn,
+            db: 0,
+            special: Special::NONE,
+            input: Input::default(),
+            reply: Reply::new(Protocol::Resp2),
+            closing: Closing::No,
+            dirty: false,
+            held: None,
+            ended: false,
+            session: Session {
+                peer,
+                name: Vec::new(),
+                lib_name: Vec::new(),
+                lib_version: Vec::new(),
+                user: "default",
+                no_evict: false,
+                created_ms: now_ms,
+                last_active_ms: now_ms,
+                last_command: None,
+                commands: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                over_soft_since_ms: None,
+            },
+        }
+    }
+}
+
+/// All clients of a shard.
+#[derive(Default)]
+pub struct Clients {
+    slots: Vec<Option<Box<Client>>>,
+    free: Vec<u32>,
+    by_id: HashMap<u64, ConnId, ahash::RandomState>,
+    next_id: u64,
+    /// Clients with output or a change of state to look after at the end of the pass.
+    pub dirty: Vec<ConnId>,
+    /// Clients whose commands wait for the end of CLIENT PAUSE.
+    pub paused: Vec<ConnId>,
+}
+
+impl Clients {
+    /// Connections, those that are being closed included.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Makes room for a connection; the client goes in by [`Clients::put`].
+    pub fn reserve(&mut self) -> (ConnId, u64) {
+        let conn = ConnId(self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
+        }));
+        self.next_id += 1;
+        self.by_id.insert(self.next_id, conn);
+        (conn, self.next_id)
+    }
+
+    /// Takes a client out while its commands run.
+    #[inline]
+    pub fn take(&mut self, conn: ConnId) -> Option<Box<Client>> {
+        self.slots.get_mut(conn.0 as usize)?.take()
+    }
+
+    #[inline]
+    pub fn put(&mut self, client: Box<Client>) {
+        let slot = client.conn.0 as usize;
+        debug_assert!(self.slots[slot].is_none());
+        self.slots[slot] = Some(client);
+    }
+
+    pub fn get(&self, conn: ConnId) -> Option<&Client> {
+        self.slots.get(conn.0 as usize)?.as_deref()
+    }
+
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Client> {
+        self.slots.get_mut(conn.0 as usize)?.as_deref_mut()
+    }
+
+    pub fn conn_of(&self, id: u64) -> Option<ConnId> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Forgets a connection that the driver has closed.
+    pub fn remove(&mut self, conn: ConnId) -> Option<Box<Client>> {
+        let client = self.take(conn)?;
+        self.by_id.remove(&client.id);
+        self.free.push(conn.0);
+        Some(client)
+    }
+
+    /// Clients that are in their slots: all but the one whose command runs.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.slots.iter().filter_map(|c| c.as_deref())
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.slots.iter_mut().filter_map(|c| c.as_deref_mut())
+    }
+
+    /// Has a client looked after at the end of the pass.
+    #[inline]
+    pub fn mark(&mut self, conn: ConnId) {
+        if let Some(Some(client)) = self.slots.get_mut(conn.0 as usize)
+            && !client.dirty
+        {
+            client.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    /// Marks a client to be closed. It must not be the one whose command runs.
+    pub fn close(&mut self, conn: ConnId, how: Closing) {
+        if let Some(client) = self.get_mut(conn)
+            && client.closing != Closing::Now
+        {
+            client.closing = how;
+            self.mark(conn);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Periodic work: expiry, idle clients, rates and peaks; `hz` times a second.
+
+use crate::clients::Closing;
+use crate::core::Core;
+use crate::stats::{Stats, Ticks};
+use std::time::{Duration, Instant};
+
+/// Share of expired keys among those looked at above which the sweep goes on, by
+/// `active-expire-effort`: a tenth less for each step, as in Redis.
+fn tolerated_stale(effort: u32) -> f64 {
+    (11.0 - f64::from(effort.clamp(1, 10))) / 100.0
+}
+
+/// Longest slice of expiry in one pass of the loop, in microseconds.
+const EXPIRE_SLICE_US: f64 = 500.0;
+
+/// Clients looked at for idleness per run.
+const IDLE_CHECKS: usize = 1000;
+
+pub struct Cron {
+    due: Instant,
+    period: Duration,
+    /// The expiry sweep has found so much that it goes on in the next pass.
+    sweeping: bool,
+    /// Microseconds of expiry still allowed before the next run.
+    budget_us: f64,
+    database: usize,
+    /// Ticks per microsecond, measured now and then.
+    ticks_per_us: f64,
+}
+
+impl Cron {
+    pub fn new(core: &Core) -> Cron {
+        Cron {
+            due: Instant::now(),
+            period: Duration::from_millis(1000 / u64::from(core.config.hz().max(1))),
+            sweeping: false,
+            budget_us: 0.0,
+            database: 0,
+            ticks_per_us: 1000.0,
+        }
+    }
+
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Whether there is work for the next pass already.
+    pub fn is_busy(&self) -> bool {
+        self.sweeping
+    }
+
+    pub fn run(&mut self, core: &mut Core, now: Instant) {
+        if now >= self.due {
+            self.period = Duration::from_millis(1000 / u64::from(core.config.hz().max(1)));
+            self.due = now + self.period;
+            self.ticks_per_us = 1e6 / core.stats.rate.micros(1_000_000).max(1.0);
+            self.sample(core);
+            close_idle(core);
+            // A quarter of the time may go to expiry, as in Redis.
+            self.budget_us = self.period.as_micros() as f64 / 4.0;
+            self.sweeping = core.active_expire && core.pause.scope().is_none();
+        }
+        if self.sweeping {
+            self.sweep(core);
+        }
+    }
+
+    fn sample(&mut self, core: &mut Core) {
+        let now = core.now_us;
+        core.sampler.commands.sample(core.stats.commands_processed, now);
+        core.sampler.bytes_in.sample(core.stats.bytes_in, now);
+        core.sampler.bytes_out.sample(core.stats.bytes_out, now);
+        core.sampler.loops.sample(core.stats.loops, now);
+        let used = crate::memory::allocated();
+        core.stats.peak_memory = core.stats.peak_memory.max(used);
+    }
+
+    /// One slice of expiry. Goes on with the next database when one has come round with few
+    /// expired keys, and rests when all have.
+    fn sweep(&mut self, core: &mut Core) {
+        let started = Ticks::now();
+        let tolerated = tolerated_stale(core.config.active_expire_effort());
+        let slice = EXPIRE_SLICE_US.min(self.budget_us);
+        let (mut volatile, mut expired, mut idle) = (0, 0, 0);
+        let mut steps = 0;
+        loop {
+            let db = self.database;
+            if core.shard.volatile(db) == 0 {
+                self.database = (db + 1) % core.shard.databases();
+                idle += 1;
+                if idle >= core.shard.databases() {
+                    self.sweeping = false;
+                    break;
+                }
+                continue;
+            }
+            idle = 0;
+            let swept = core.shard.sweep_step(db);
+            volatile += swept.volatile;
+            expired += swept.expired;
+            if swept.wrapped {
+                self.database = (db + 1) % core.shard.databases();
+            }
+            steps += 1;
+            if steps % 16 == 0 {
+                let spent = Ticks::now().since(started) as f64 / self.ticks_per_us;
+                if spent >= slice {
+                    self.budget_us -= spent;
+                    break;
+                }
+            }
+        }
+        let stale = if volatile == 0 { 0.0 } else { expired as f64 / volatile as f64 };
+        if stale <= tolerated {
+            self.sweeping = false;
+        } else if self.budget_us <= 0.0 {
+            core.stats.expire_time_cap_reached += 1;
+            self.sweeping = false;
+        }
+        core.stats.stale_percent = core.stats.stale_percent * 0.95 + stale * 100.0 * 0.05;
+        core.stats.expire_ticks += Ticks::now().since(started);
+    }
+
+    /// Puts a pass of the loop into the histogram.
+    #[inline]
+    pub fn note_pass(&self, stats: &mut Stats, ticks: u64) {
+        let us = (ticks as f64 / self.ticks_per_us) as u64;
+        let bucket = (64 - us.leading_zeros()).min(31);
+        stats.pass_histogram[bucket as usize] += 1;
+    }
+}
+
+/// Closes clients that have been idle for longer than `timeout`.
+fn close_idle(core: &mut Core) {
+    let seconds = i64::from(core.config.timeout());
+    if seconds == 0 {
+        return;
+    }
+    let oldest = core.now_ms() - seconds * 1000;
+    let idle: Vec<_> = core
+        .clients
+        .iter()
+        .filter(|c| c.session.last_active_ms < oldest)
+        .map(|c| c.conn)
+        .take(IDLE_CHECKS)
+        .collect();
+    for conn in idle {
+        log::debug!("Closing idle client");
+        core.clients.close(conn, Closing::Now);
+    }
+}

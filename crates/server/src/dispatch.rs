@@ -1,0 +1,404 @@
+//! From received bytes to replies: parse, look up, check, execute.
+//!
+//! A batch is what one read completed. Its keys are hashed and prefetched first, some dozens at a
+//! time; then its commands run in order. A command of a plain client on a plain shard passes two
+//! tests, table look-up and arity, and runs; everything else (authentication, pause, CLIENT REPLY)
+//! is behind one flag word each.
+
+use crate::clients::{Client, Closing, Held, Special};
+use crate::core::{CommandTable, Core, Host, HostHandler};
+use crate::pause::Scope;
+use crate::stats::Ticks;
+use command::table::{Entry, Run};
+use command::{Context, Effect, Error, Flags, Outcome};
+use resp::parse::{Batch, Frame};
+use resp::{Args, Reply};
+use std::sync::Arc;
+
+/// Commands whose keys are prefetched together.
+const AHEAD: usize = 48;
+
+/// Output of one client that has not been sent, in bytes, at which its further commands wait until
+/// the peer has read. Without it a client that sends and never reads could fill the memory.
+pub const OUTPUT_HIGH: usize = 64 << 20;
+
+/// Capacity of an output buffer when it is new.
+const BUFFER: usize = 16 * 1024;
+
+/// Buffers of one shard that batches are worked on with.
+pub struct Dispatcher {
+    batch: Batch,
+    /// Empty output buffers.
+    buffers: Vec<Vec<u8>>,
+}
+
+/// Buffers kept for reuse, and the largest kept.
+const BUFFERS_KEPT: usize = 256;
+const BUFFER_MAX: usize = 64 * 1024;
+
+impl Default for Dispatcher {
+    fn default() -> Dispatcher {
+        Dispatcher {
+            batch: Batch::default(),
+            buffers: Vec::new(),
+        }
+    }
+}
+
+/// A command of the batch that has been looked up.
+#[derive(Clone, Copy)]
+struct Call<'t> {
+    entry: Option<&'t Entry<HostHandler>>,
+    hash: Option<u64>,
+}
+
+impl Dispatcher {
+    /// Takes back an output buffer.
+    #[inline]
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= BUFFER_MAX && self.buffers.len() < BUFFERS_KEPT {
+            self.buffers.push(buffer);
+        }
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.buffers
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(BUFFER))
+    }
+
+    /// Runs the commands that `data` completes, as far as the client may go on.
+    pub fn receive(&mut self, core: &mut Core, client: &mut Client, data: &[u8]) {
+        let mut input = std::mem::take(&mut client.input);
+        let mut reply = std::mem::take(&mut client.reply);
+        if reply.is_empty() {
+            reply.put_buffer(self.buffer());
+        }
+        let process = Arc::clone(&core.process);
+        let mut frame = Frame::default();
+        let mut data = data;
+        loop {
+            let limits = core.limits(client);
+            let parsed = input.parse(data, limits, &mut self.batch, &mut frame);
+            let error = parsed.error;
+            let executed = run(core, client, &mut reply, &process.table, &self.batch, parsed.buf);
+            let count = self.batch.len();
+            input.finish(data, &mut self.batch, &frame, executed);
+            if executed < count {
+                break;
+            }
+            if let Some(error) = error {
+                log::debug!("client {}: {}", client.id, error.message());
+                let error = Error::new(error.message());
+                core.reply_error(&mut reply, &error);
+                client.closing = Closing::AfterReply;
+                break;
+            }
+            if count == 0 || !input.is_pending() {
+                break;
+            }
+            data = &[];
+        }
+        if reply.is_empty() {
+            let (buffer, _) = reply.take();
+            self.recycle(buffer);
+        }
+        client.reply = reply;
+        if client.closing == Closing::No {
+            client.input = input;
+        }
+    }
+}
+
+/// Runs the commands of a batch in order; answers how many were run.
+fn run(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    table: &CommandTable,
+    batch: &Batch,
+    buf: &[u8],
+) -> usize {
+    let mut calls = [Call {
+        entry: None,
+        hash: None,
+    }; AHEAD];
+    let mut done = 0;
+    if batch.is_empty() {
+        return 0;
+    }
+    let mut watch = Watch::start();
+    while done < batch.len() {
+        let n = AHEAD.min(batch.len() - done);
+        look_up(core, client.db, table, batch, buf, done, &mut calls[..n]);
+        for call in &calls[..n] {
+            let args = batch.command(done, buf);
+            if client.held.is_some() || client.closing != Closing::No {
+                watch.stop(core);
+                return done;
+            }
+            if !execute(core, client, reply, *call, args, &mut watch) {
+                watch.stop(core);
+                return done;
+            }
+            done += 1;
+            if reply.len() >= OUTPUT_HIGH {
+                client.held = Some(Held::Output);
+            }
+        }
+    }
+    watch.stop(core);
+    core.stats.commands_processed += done as u64;
+    client.session.commands += done as u64;
+    done
+}
+
+/// Looks up commands and starts loading what their keys' look-ups will need.
+#[inline]
+fn look_up<'t>(
+    core: &Core,
+    db: usize,
+    table: &'t CommandTable,
+    batch: &Batch,
+    buf: &[u8],
+    first: usize,
+    calls: &mut [Call<'t>],
+) {
+    for (i, call) in calls.iter_mut().enumerate() {
+        let args = batch.command(first + i, buf);
+        call.entry = table.find(args.get(0));
+        call.hash = match call.entry {
+            Some(entry) if core.keyed[entry.index] && args.len() > 1 => {
+                let hash = core.shard.key(args.get(1)).hash;
+                core.shard.prefetch_word(db, hash);
+                Some(hash)
+            }
+            _ => None,
+        };
+    }
+    if calls.len() == 1 {
+        return;
+    }
+    for hash in calls.iter().filter_map(|c| c.hash) {
+        core.shard.prefetch_bucket(db, hash);
+    }
+    for hash in calls.iter().filter_map(|c| c.hash) {
+        core.shard.prefetch_entry(db, hash);
+    }
+}
+
+/// Attributes time to commands, reading the clock only where one kind of command follows another.
+struct Watch {
+    since: Ticks,
+    start: Ticks,
+    entry: Option<usize>,
+}
+
+impl Watch {
+    fn start() -> Watch {
+        let now = Ticks::now();
+        Watch {
+            since: now,
+            start: now,
+            entry: None,
+        }
+    }
+
+    #[inline]
+    fn next(&mut self, core: &mut Core, entry: usize) {
+        if self.entry != Some(entry) {
+            self.turn(core);
+            self.entry = Some(entry);
+        }
+    }
+
+    fn turn(&mut self, core: &mut Core) {
+        let now = Ticks::now();
+        if let Some(entry) = self.entry {
+            core.stats.commands[entry].ticks += now.since(self.since);
+        }
+        self.since = now;
+    }
+
+    fn stop(&mut self, core: &mut Core) {
+        self.turn(core);
+        core.stats.command_ticks += self.since.since(self.start);
+    }
+}
+
+/// Runs one command; false if it must wait.
+#[inline]
+fn execute(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    call: Call<'_>,
+    args: Args<'_>,
+    watch: &mut Watch,
+) -> bool {
+    if client.special.is_plain() && core.special.is_plain() {
+        if let Some(entry) = call.entry
+            && let Run::Data(form) = entry.run
+            && entry.spec.accepts(args.len())
+        {
+            watch.next(core, entry.index);
+            let stats = &mut core.stats.commands[entry.index];
+            stats.calls += 1;
+            client.session.last_command = Some(entry.index);
+            let mut ctx = Context {
+                shard: &mut core.shard,
+                db: client.db,
+                args,
+                hash: call.hash,
+                reply,
+                settings: &core.settings,
+            };
+            #[cfg(debug_assertions)]
+            let changes = ctx.shard.changes();
+            match (form.handler())(&mut ctx) {
+                Ok(_effect) => {
+                    #[cfg(debug_assertions)]
+                    check_effect(entry, _effect, core.shard.changes() != changes);
+                }
+                Err(error) => fail(core, reply, entry.index, &error),
+            }
+            return true;
+        }
+    }
+    execute_carefully(core, client, reply, call, args, watch)
+}
+
+#[cfg(debug_assertions)]
+fn check_effect(entry: &Entry<HostHandler>, effect: Effect, changed: bool) {
+    assert_eq!(
+        effect == Effect::Wrote,
+        changed,
+        "{} says {effect:?}",
+        entry.full_name
+    );
+}
+
+#[cold]
+fn fail(core: &mut Core, reply: &mut Reply, entry: usize, error: &Error) {
+    core.stats.commands[entry].failed += 1;
+    core.reply_error(reply, error);
+}
+
+/// The way of commands that are not plain: of the server and connections, with subcommands, with
+/// errors, of clients or at times that are special.
+#[cold]
+#[inline(never)]
+fn execute_carefully(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    call: Call<'_>,
+    args: Args<'_>,
+    watch: &mut Watch,
+) -> bool {
+    let process = Arc::clone(&core.process);
+    let entry = match process.table.resolve(args) {
+        Ok(entry) => entry,
+        Err(unknown) => {
+            let error = unknown.error(args);
+            refuse(core, client, reply, None, &error);
+            return true;
+        }
+    };
+    if let Err(error) = admit(client, entry, args) {
+        refuse(core, client, reply, Some(entry.index), &error);
+        return true;
+    }
+    if must_wait(core, entry) {
+        client.held = Some(Held::Paused);
+        core.clients.paused.push(client.conn);
+        return false;
+    }
+    watch.next(core, entry.index);
+    core.stats.commands[entry.index].calls += 1;
+    client.session.last_command = Some(entry.index);
+    let mark = reply.mark();
+    core.shard.no_touch = client.special.has(Special::NO_TOUCH);
+    let outcome = perform(core, client, reply, entry, call.hash, args);
+    core.shard.no_touch = false;
+    if let Err(error) = outcome {
+        fail(core, reply, entry.index, &error);
+    }
+    if client.special.has(Special::REPLY_OFF) || client.special.has(Special::REPLY_SKIP) {
+        reply.rewind(mark);
+    }
+    client
+        .special
+        .set(Special::REPLY_SKIP, client.special.has(Special::REPLY_SKIP_NEXT));
+    client.special.set(Special::REPLY_SKIP_NEXT, false);
+    true
+}
+
+fn perform(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    entry: &Entry<HostHandler>,
+    hash: Option<u64>,
+    args: Args<'_>,
+) -> Outcome {
+    match entry.run {
+        Run::Data(form) => {
+            let mut ctx = Context {
+                shard: &mut core.shard,
+                db: client.db,
+                args,
+                hash,
+                reply,
+                settings: &core.settings,
+            };
+            (form.handler())(&mut ctx)
+        }
+        Run::Host(handler) => handler(&mut Host {
+            core,
+            client,
+            reply,
+            args,
+        }),
+        Run::Container => Err(Error::arity(&entry.full_name)),
+    }
+}
+
+/// The checks before a command runs, in Redis's order.
+fn admit(
+    client: &Client,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+) -> Result<(), Error> {
+    entry.check_arity(args.len())?;
+    if client.special.has(Special::UNAUTHENTICATED) && !entry.spec.flags.has(Flags::NO_AUTH) {
+        return Err(Error::new("NOAUTH Authentication required."));
+    }
+    Ok(())
+}
+
+fn must_wait(core: &Core, entry: &Entry<HostHandler>) -> bool {
+    match core.pause.scope() {
+        None => false,
+        Some(Scope::Writes) => entry.spec.flags.has(Flags::WRITE),
+        Some(Scope::All) => true,
+    }
+}
+
+/// Answers an error to a command that was not run.
+fn refuse(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    entry: Option<usize>,
+    error: &Error,
+) {
+    if let Some(entry) = entry {
+        core.stats.commands[entry].rejected += 1;
+    }
+    let mark = reply.mark();
+    core.reply_error(reply, error);
+    if client.special.has(Special::REPLY_OFF) || client.special.has(Special::REPLY_SKIP) {
+        reply.rewind(mark);
+    }
+}

@@ -1,0 +1,407 @@
+//! The loop of one shard: wait, serve what came, send what was written, do what is due.
+//!
+//! ```text
+//!   wait ──► events ──► commands ──► replies of all clients, one send each ──► timers, slices ─┐
+//!     ▲                                                                                         │
+//!     └──────────── glommio, while it has work ◄────────────────────────────────────────────────┘
+//! ```
+//!
+//! Everything between two waits runs without interruption and is bounded: a read is one buffer, and
+//! background work (expiry, freeing) is cut into slices of well under a millisecond.
+
+use crate::background::{Background, WAIT_MAX};
+use crate::clients::{Client, Closing, Held, Peer, Special};
+use crate::core::{Core, Request};
+use crate::cron::Cron;
+use crate::dispatch::Dispatcher;
+use crate::driver::{ConnId, Driver, Event, Output};
+use crate::listen::{self, Address, Listener};
+use crate::stats::Ticks;
+use resp::Reply;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long accepting rests after it failed, for want of descriptors mostly.
+const ACCEPT_REST: Duration = Duration::from_millis(20);
+
+/// Replies still being sent get this long when the server shuts down.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+
+/// Slices of freeing per pass while the loop is busy.
+const TRASH_SLICES: usize = 4;
+
+pub struct EventLoop<D> {
+    driver: D,
+    core: Core,
+    dispatcher: Dispatcher,
+    cron: Cron,
+    background: Background,
+    addresses: Vec<Address>,
+    /// Listeners whose accepting failed, and when to try again.
+    resting: Vec<(usize, Instant)>,
+    stop: StopSignal,
+    stopping: Option<Instant>,
+}
+
+/// How other threads ask the loop to end: a flag, and a descriptor that wakes it.
+#[derive(Clone)]
+pub struct StopSignal {
+    pub requested: std::sync::Arc<AtomicBool>,
+    pub wake: RawFd,
+}
+
+impl<D: Driver> EventLoop<D> {
+    pub fn new(
+        mut driver: D,
+        core: Core,
+        background: Background,
+        listeners: Vec<Listener>,
+        stop: StopSignal,
+    ) -> EventLoop<D> {
+        let mut addresses = Vec::new();
+        for (i, listener) in listeners.into_iter().enumerate() {
+            driver.listen(i, listener.socket);
+            addresses.push(listener.address);
+        }
+        driver.watch(stop.wake);
+        EventLoop {
+            driver,
+            cron: Cron::new(&core),
+            core,
+            dispatcher: Dispatcher::default(),
+            background,
+            addresses,
+            resting: Vec::new(),
+            stop,
+            stopping: None,
+        }
+    }
+
+    /// Runs until the server is asked to stop.
+    pub async fn run(mut self) -> io::Result<()> {
+        loop {
+            let timeout = self.timeout();
+            self.driver.wait(timeout)?;
+            let started = Ticks::now();
+            self.core.tick();
+            self.serve_events();
+            self.work(Instant::now());
+            self.look_after_clients();
+            self.note_pass(started);
+            if !self.background.is_idle() {
+                self.background.pass().await;
+            }
+            if self.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if self.core.shard.has_trash() || self.cron.is_busy() || !self.core.clients.dirty.is_empty()
+        {
+            return Some(Duration::ZERO);
+        }
+        let now = Instant::now();
+        let mut timeout = self.cron.due().saturating_duration_since(now);
+        for (_, at) in &self.resting {
+            timeout = timeout.min(at.saturating_duration_since(now));
+        }
+        if let Some(until_ms) = self.core.pause.until_ms() {
+            let left = (until_ms - self.core.now_ms()).max(1) as u64;
+            timeout = timeout.min(Duration::from_millis(left));
+        }
+        if let Some(end) = self.stopping {
+            timeout = timeout.min(end.saturating_duration_since(now));
+        }
+        if !self.background.is_idle() {
+            timeout = timeout.min(WAIT_MAX);
+        }
+        Some(timeout)
+    }
+
+    fn serve_events(&mut self) {
+        while let Some(event) = self.driver.next() {
+            match event {
+                Event::Data { conn, bytes } => {
+                    let Some(mut client) = self.core.clients.take(conn) else {
+                        continue;
+                    };
+                    self.core.stats.reads += 1;
+                    self.core.stats.bytes_in += bytes.len() as u64;
+                    client.session.bytes_in += bytes.len() as u64;
+                    client.session.last_active_ms = self.core.now_ms();
+                    serve(&mut self.core, &mut self.dispatcher, client, bytes);
+                }
+                Event::Sent { conn, buffer } => {
+                    self.dispatcher.recycle(buffer);
+                    if let Some(client) = self.core.clients.get(conn)
+                        && (!client.reply.is_empty()
+                            || client.held.is_some()
+                            || client.closing != Closing::No
+                            || client.ended)
+                    {
+                        self.core.clients.mark(conn);
+                    }
+                }
+                Event::Ended { conn } => {
+                    if let Some(client) = self.core.clients.get_mut(conn) {
+                        client.ended = true;
+                        self.core.clients.mark(conn);
+                    }
+                }
+                Event::SendFailed { conn } => self.core.clients.close(conn, Closing::Now),
+                Event::Closed { conn } => {
+                    self.core.clients.remove(conn);
+                }
+                Event::Accepted { listener, socket } => {
+                    let address = &self.addresses[listener];
+                    if let Some((client, socket)) = accept(&mut self.core, address, socket) {
+                        self.driver.adopt(client.conn, socket);
+                        self.core.clients.put(client);
+                    }
+                }
+                Event::AcceptFailed { listener, error } => {
+                    log::warn!("Accepting client connection: {error}");
+                    self.resting.push((listener, Instant::now() + ACCEPT_REST));
+                }
+                Event::Readable => {}
+            }
+        }
+    }
+
+    /// What is due besides clients' commands.
+    fn work(&mut self, now: Instant) {
+        if self.stopping.is_none() && self.stop.requested.load(Ordering::Acquire) {
+            self.begin_stop(now);
+        }
+        for request in std::mem::take(&mut self.core.requests) {
+            match request {
+                Request::Shutdown => self.begin_stop(now),
+            }
+        }
+        let driver = &mut self.driver;
+        self.resting.retain(|(listener, at)| {
+            let due = *at <= now;
+            if due {
+                driver.accept(*listener);
+            }
+            !due
+        });
+        if self.core.pause.expire(self.core.now_ms()) || self.core.pause.scope().is_none() {
+            for conn in std::mem::take(&mut self.core.clients.paused) {
+                self.core.clients.mark(conn);
+            }
+        }
+        self.cron.run(&mut self.core, now);
+        for _ in 0..TRASH_SLICES {
+            if !self.core.shard.has_trash() {
+                break;
+            }
+            self.core.shard.empty_trash_step();
+        }
+    }
+
+    /// Sends, resumes and closes the clients that something has happened to.
+    fn look_after_clients(&mut self) {
+        let mut dirty = std::mem::take(&mut self.core.clients.dirty);
+        for conn in dirty.drain(..) {
+            if let Some(client) = self.core.clients.get_mut(conn) {
+                client.dirty = false;
+                self.look_after(conn);
+            }
+        }
+        // Clients marked meanwhile are looked after in the next pass.
+        if self.core.clients.dirty.is_empty() {
+            self.core.clients.dirty = dirty;
+        }
+    }
+
+    fn look_after(&mut self, conn: ConnId) {
+        let Some(client) = self.core.clients.get_mut(conn) else {
+            return;
+        };
+        if client.closing == Closing::Now {
+            return self.driver.close(conn);
+        }
+        let unsent = self.driver.unsent(conn);
+        if !client.reply.is_empty() && unsent == 0 {
+            let (buffer, splices) = client.reply.take();
+            let output = Output { buffer, splices };
+            self.core.stats.writes += 1;
+            self.core.stats.bytes_out += output.len() as u64;
+            client.session.bytes_out += output.len() as u64;
+            self.driver.send(conn, output);
+        }
+        if !self.within_output_limit(conn) {
+            return self.driver.close(conn);
+        }
+        let Some(client) = self.core.clients.get_mut(conn) else {
+            return;
+        };
+        let sending = self.driver.is_sending(conn);
+        if (client.closing == Closing::AfterReply || client.ended) && !sending {
+            client.closing = Closing::Now;
+            return self.driver.close(conn);
+        }
+        let memory = client.input.memory() as u64;
+        if memory > self.core.config.client_query_buffer_limit() {
+            log::warn!(
+                "Closing client {} that reached max query buffer length of {memory} bytes",
+                client.id
+            );
+            self.core.stats.query_buffer_disconnections += 1;
+            client.closing = Closing::Now;
+            return self.driver.close(conn);
+        }
+        match client.held {
+            Some(Held::Output) if sending || !client.reply.is_empty() => self.driver.pause(conn),
+            Some(Held::Paused) if self.core.pause.scope().is_some() => self.driver.pause(conn),
+            Some(_) => {
+                client.held = None;
+                self.driver.resume(conn);
+                if let Some(client) = self.core.clients.take(conn) {
+                    serve(&mut self.core, &mut self.dispatcher, client, &[]);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Checks `client-output-buffer-limit`; false if the client must go.
+    fn within_output_limit(&mut self, conn: ConnId) -> bool {
+        let now_ms = self.core.now_ms();
+        let limit = self
+            .core
+            .config
+            .client_output_buffer_limit(crate::config::ClientClass::Normal);
+        let Some(client) = self.core.clients.get_mut(conn) else {
+            return false;
+        };
+        let pending = (client.reply.len() + self.driver.unsent(conn)) as u64;
+        let hard = limit.hard != 0 && pending >= limit.hard;
+        let soft = limit.soft != 0 && pending >= limit.soft;
+        let session = &mut client.session;
+        session.over_soft_since_ms = match session.over_soft_since_ms {
+            _ if !soft => None,
+            None => Some(now_ms),
+            since => since,
+        };
+        let patience_ms = limit.soft_seconds as i64 * 1000;
+        let too_long = session
+            .over_soft_since_ms
+            .is_some_and(|since| now_ms - since > patience_ms);
+        if !hard && !too_long {
+            return true;
+        }
+        log::warn!(
+            "Client {} closed for overcoming of output buffer limits",
+            client.id
+        );
+        client.closing = Closing::Now;
+        self.core.stats.output_buffer_disconnections += 1;
+        false
+    }
+
+    fn begin_stop(&mut self, now: Instant) {
+        if self.stopping.is_some() {
+            return;
+        }
+        log::info!("User requested shutdown...");
+        self.driver.stop_listening();
+        self.stopping = Some(now + SHUTDOWN_GRACE);
+        let conns: Vec<ConnId> = self.core.clients.iter().map(|c| c.conn).collect();
+        for conn in conns {
+            self.core.clients.close(conn, Closing::AfterReply);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(end) = self.stopping else {
+            return false;
+        };
+        self.core.clients.is_empty() || Instant::now() >= end
+    }
+
+    fn note_pass(&mut self, started: Ticks) {
+        let ticks = Ticks::now().since(started);
+        let stats = &mut self.core.stats;
+        stats.loops += 1;
+        stats.loop_ticks += ticks;
+        self.cron.note_pass(stats, ticks);
+    }
+}
+
+/// Runs a client's commands and puts it back.
+#[inline]
+fn serve(core: &mut Core, dispatcher: &mut Dispatcher, mut client: Box<Client>, data: &[u8]) {
+    if client.closing == Closing::No {
+        if client.held.is_some() {
+            // Kept for later: parsing is resumed when the client may go on.
+            client.input.keep_only(data);
+        } else {
+            dispatcher.receive(core, &mut client, data);
+        }
+    }
+    if !client.dirty {
+        client.dirty = true;
+        core.clients.dirty.push(client.conn);
+    }
+    core.clients.put(client);
+}
+
+/// Decides about a new connection: a client and its socket, or nothing if it was turned away.
+fn accept(core: &mut Core, address: &Address, socket: OwnedFd) -> Option<(Box<Client>, OwnedFd)> {
+    let fd = socket.as_raw_fd();
+    let peer = match address {
+        Address::Unix(path) => Peer::Unix { path: path.clone() },
+        Address::Tcp(_) => {
+            listen::prepare(fd, core.config.tcp_keepalive());
+            // Fails when the peer is gone already.
+            let (remote, local) = listen::ends(fd).ok()?;
+            Peer::Tcp { remote, local }
+        }
+    };
+    if core.clients.len() >= core.config.maxclients() as usize {
+        turn_away(fd, b"ERR max number of clients reached");
+        core.stats.rejected_connections += 1;
+        return None;
+    }
+    if core.config.protected_mode() && !core.needs_password() && !peer.is_local() {
+        turn_away(fd, PROTECTED.as_bytes());
+        core.stats.rejected_connections += 1;
+        return None;
+    }
+    let (conn, id) = core.clients.reserve();
+    core.stats.connections += 1;
+    let mut client = Box::new(Client::new(id, conn, peer, core.now_ms()));
+    client
+        .special
+        .set(Special::UNAUTHENTICATED, core.needs_password());
+    Some((client, socket))
+}
+
+/// Sends one error to a connection that is not taken. Nobody waits for it.
+fn turn_away(fd: RawFd, error: &[u8]) {
+    let mut reply = Reply::default();
+    reply.error(error);
+    let bytes = reply.bytes();
+    // SAFETY: the bytes outlive the call.
+    unsafe {
+        libc::send(
+            fd,
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        );
+    }
+}
+
+const PROTECTED: &str = "DENIED Shoal is running in protected mode because protected mode is \
+enabled and no password is set for the default user. In this mode connections are only accepted \
+from the loopback interface. To connect from other machines, do one of these: 1) set a password \
+with CONFIG SET requirepass, 2) turn protected mode off with CONFIG SET protected-mode no from a \
+local client, if the server cannot be reached from the Internet, 3) start the server with \
+--protected-mode no.";
