@@ -37,6 +37,10 @@ impl ArgRef {
         self.len == OWNED
     }
 
+    pub(crate) fn blob_index(&self) -> Option<usize> {
+        self.is_blob().then_some(self.offset as usize)
+    }
+
     /// The same argument after `by` bytes before the frame were dropped from the buffer.
     pub(crate) fn rebased(self, by: usize) -> ArgRef {
         if self.len == OWNED {

@@ -39,8 +39,12 @@ const INPUT_MAX: usize = u32::MAX as usize - 1;
 /// was paused, and be paused again after the first.
 const KEPT_COMMANDS_MAX: usize = 4096;
 
-/// Capacity for kept bytes that is never given back while some are kept.
-const CAPACITY_KEPT: usize = 64 * 1024;
+/// Capacity for kept bytes that is not given back while some are kept.
+const CAPACITY_KEPT: usize = 16 * 1024;
+
+/// An unfinished frame of more arguments than this lends them to the batch instead of copying them
+/// with every piece that arrives.
+const LENT_MIN: usize = 1024;
 
 /// Capacity that a batch keeps between reads.
 const REFS_KEPT: usize = 16 * 1024;
@@ -150,6 +154,7 @@ impl Batch {
         self.spans.clear();
         self.spans.shrink_to(REFS_KEPT);
         self.blobs.clear();
+        self.blobs.shrink_to(REFS_KEPT);
     }
 }
 
@@ -408,6 +413,14 @@ pub struct Parsed<'a> {
 }
 
 impl Input {
+    /// Adds `data` to what waits without looking for commands in it.
+    pub fn keep_only(&mut self, data: &[u8]) {
+        if !data.is_empty() {
+            let pending = self.pending.get_or_insert_default();
+            pending.held.extend_from_slice(data);
+        }
+    }
+
     /// Bytes held for unfinished or unexecuted commands.
     pub fn memory(&self) -> usize {
         self.pending.as_ref().map_or(0, |p| p.memory())
@@ -538,7 +551,7 @@ impl Pending {
             self.start = 0;
         }
         if self.buf.capacity() / 4 > left.max(CAPACITY_KEPT) {
-            self.buf.shrink_to(left * 2);
+            self.buf.shrink_to((left * 2).max(CAPACITY_KEPT));
         }
     }
 
@@ -554,8 +567,12 @@ impl Pending {
             all.extend_from_slice(data);
             return self.parse(&all, limits, batch, frame);
         }
-        std::mem::swap(&mut batch.refs, &mut self.refs);
-        std::mem::swap(&mut batch.blobs, &mut self.blobs);
+        if self.refs.len() > LENT_MIN {
+            std::mem::swap(&mut batch.refs, &mut self.refs);
+        } else {
+            batch.refs.append(&mut self.refs);
+        }
+        batch.blobs.append(&mut self.blobs);
         *frame = self.frame;
         if self.ready {
             batch.spans.push(Span {
@@ -613,25 +630,24 @@ impl Pending {
     /// Takes over what the batch holds of the frame that begins at `start` from now on.
     fn take(&mut self, batch: &mut Batch, rest: Rest) {
         self.ready = rest.ready;
-        self.refs.clear();
-        self.blobs.clear();
         self.frame = Frame {
             at: rest.frame.at - rest.from,
             ..rest.frame
         };
-        if rest.refs.start == 0 && rest.from == 0 {
-            // A long frame that arrives in many pieces comes by here with each of them.
+        self.refs.clear();
+        if rest.from == 0 && rest.refs.start == 0 && rest.refs.end > LENT_MIN {
             std::mem::swap(&mut self.refs, &mut batch.refs);
             self.refs.truncate(rest.refs.end);
         } else {
             let refs = &batch.refs[rest.refs];
             self.refs.extend(refs.iter().map(|r| r.rebased(rest.from)));
         }
-        let blobs = self.refs.iter().filter_map(ArgRef::blob_index);
-        let blobs = blobs.map(|i| i + 1).max().unwrap_or(0);
-        // What other commands had must not live on here.
-        batch.blobs.truncate(blobs);
-        std::mem::swap(&mut self.blobs, &mut batch.blobs);
+        // Blobs are numbered from the first frame on, so its own come first. Those of the other
+        // commands must not live on here.
+        let own = self.refs.iter().filter_map(ArgRef::blob_index).max();
+        let own = own.map_or(0, |i| i + 1);
+        self.blobs.extend(batch.blobs.drain(..own));
+        batch.blobs.clear();
     }
 }
 

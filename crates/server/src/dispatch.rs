@@ -87,7 +87,8 @@ impl Dispatcher {
             if executed < count {
                 break;
             }
-            if let Some(error) = error {
+            // With commands before it the error is judged again: one of them may have been AUTH.
+            if let Some(error) = error.filter(|_| count == 0) {
                 log::debug!("client {}: {}", client.id, error.message());
                 let error = Error::new(error.message());
                 core.reply_error(&mut reply, &error);
