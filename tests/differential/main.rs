@@ -1,0 +1,3 @@
+//! Shoal beside a real Redis: the same input must give the same answers.
+
+mod directed;

@@ -1,0 +1,160 @@
+//! Whether two servers gave the same reply, where the same does not always mean the same bytes.
+//!
+//! Replies are compared byte for byte, except those that cannot agree between two processes: times,
+//! ids, orders that are free, figures about memory. Each of those has a rule here, as narrow as it
+//! can be. To have a command compared in another way, add a line to [`rule`].
+
+use crate::value::Value;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// Byte for byte.
+    Exact,
+    /// In any order.
+    Sorted,
+    /// Both nothing, or both something of one type.
+    SameType,
+    /// Two numbers this close, or two equal ones below zero.
+    Near(i64),
+    /// A cursor, and keys in any order.
+    Scan,
+    /// Lines of `name=value`, of which only those count that a server can know beforehand.
+    ClientFields,
+    /// A map of which only the fields count that do not name the server.
+    Hello,
+    /// `Value at:` and figures of memory and clock, then encodings and lengths.
+    DebugObject,
+}
+
+/// Milliseconds that may lie between the same command on two servers, on a busy machine.
+const NEAR_MS: i64 = 20_000;
+
+fn rule(words: &[Vec<u8>]) -> Rule {
+    let word = |i: usize| {
+        words
+            .get(i)
+            .map(|w| String::from_utf8_lossy(w).to_lowercase())
+    };
+    let name = word(0).unwrap_or_default();
+    let sub = word(1).unwrap_or_default();
+    match (name.as_str(), sub.as_str()) {
+        ("pttl" | "pexpiretime", _) => Rule::Near(NEAR_MS),
+        ("ttl" | "expiretime", _) => Rule::Near(NEAR_MS / 1000),
+        ("keys", _) | ("config", "get") | ("command", "list") => Rule::Sorted,
+        ("scan", _) => Rule::Scan,
+        ("hello", _) => Rule::Hello,
+        ("client", "list" | "info") => Rule::ClientFields,
+        ("debug", "object") => Rule::DebugObject,
+        ("randomkey" | "time" | "lastsave" | "lolwut" | "info", _) => Rule::SameType,
+        ("client", "id") => Rule::SameType,
+        ("object", "idletime") => Rule::SameType,
+        ("memory", "usage" | "stats" | "doctor" | "malloc-stats") => Rule::SameType,
+        ("command", "docs" | "count") => Rule::SameType,
+        ("command", "") => Rule::SameType,
+        (_, "help") => Rule::SameType,
+        _ => Rule::Exact,
+    }
+}
+
+/// Whether the judged server answered as the other did. Errors are equal word for word, whatever
+/// the rule for the command's replies.
+pub fn same(words: &[Vec<u8>], theirs: &Value, ours: &Value) -> bool {
+    if theirs.is_error() || ours.is_error() {
+        return theirs == ours;
+    }
+    match rule(words) {
+        Rule::Exact => theirs == ours,
+        Rule::Sorted => theirs.clone().sorted() == ours.clone().sorted(),
+        Rule::SameType => std::mem::discriminant(theirs) == std::mem::discriminant(ours),
+        Rule::Near(distance) => match (theirs, ours) {
+            (Value::Int(a), Value::Int(b)) if *a >= 0 && *b >= 0 => {
+                a.abs_diff(*b) <= distance as u64
+            }
+            _ => theirs == ours,
+        },
+        Rule::Scan => match (theirs, ours) {
+            (Value::Array(a), Value::Array(b)) if a.len() == 2 && b.len() == 2 => {
+                a[0] == b[0] && a[1].clone().sorted() == b[1].clone().sorted()
+            }
+            _ => theirs == ours,
+        },
+        Rule::ClientFields => client_fields(theirs) == client_fields(ours),
+        Rule::Hello => hello_fields(theirs) == hello_fields(ours),
+        Rule::DebugObject => debug_object_fields(theirs) == debug_object_fields(ours),
+    }
+}
+
+/// The lines of CLIENT LIST, each with the fields that are the same wherever it runs.
+fn client_fields(reply: &Value) -> Option<Vec<Vec<String>>> {
+    const KEPT: &[&str] = &[
+        "name", "flags", "db", "sub", "psub", "multi", "cmd", "user", "redir", "resp",
+    ];
+    let text = String::from_utf8_lossy(reply.text()?).into_owned();
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    for line in text.lines() {
+        let kept = |field: &&str| {
+            field
+                .split_once('=')
+                .is_some_and(|(n, _)| KEPT.contains(&n))
+        };
+        lines.push(line.split(' ').filter(kept).map(str::to_owned).collect());
+    }
+    lines.sort();
+    Some(lines)
+}
+
+fn hello_fields(reply: &Value) -> Option<Vec<(Value, Value)>> {
+    const OWN: &[&[u8]] = &[b"server", b"version", b"id", b"modules"];
+    match reply {
+        Value::Map(_) | Value::Array(_) => {}
+        _ => return None,
+    }
+    let pairs = reply.pairs().into_iter();
+    Some(
+        pairs
+            .filter(|(name, _)| !name.text().is_some_and(|n| OWN.contains(&n)))
+            .collect(),
+    )
+}
+
+fn debug_object_fields(reply: &Value) -> Option<Vec<String>> {
+    let text = String::from_utf8_lossy(reply.text()?).into_owned();
+    let kept = |field: &&str| field.starts_with("encoding:") || field.starts_with("refcount:");
+    Some(text.split(' ').filter(kept).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<Vec<u8>> {
+        crate::notation::words(line).expect("words")
+    }
+
+    #[test]
+    fn times_may_differ_a_little_and_errors_never() {
+        let int = Value::Int;
+        assert!(same(&words("PTTL k"), &int(5000), &int(4990)));
+        assert!(!same(&words("PTTL k"), &int(5000), &int(500_000)));
+        assert!(!same(&words("TTL k"), &int(-1), &int(-2)));
+        assert!(!same(&words("TTL k"), &int(-1), &int(0)));
+        let error = Value::error("ERR syntax error");
+        assert!(!same(&words("TIME x"), &error, &Value::error("ERR syntax")));
+        assert!(!same(&words("GET k"), &Value::Null, &Value::NullBulk));
+    }
+
+    #[test]
+    fn keys_may_come_in_any_order() {
+        let keys = |names: &[&str]| Value::Array(names.iter().map(Value::bulk).collect());
+        assert!(same(
+            &words("KEYS *"),
+            &keys(&["a", "b"]),
+            &keys(&["b", "a"])
+        ));
+        assert!(!same(
+            &words("MGET a b"),
+            &keys(&["a", "b"]),
+            &keys(&["b", "a"])
+        ));
+    }
+}
