@@ -65,7 +65,7 @@ class LoadGenerator:
 
 def parse_report(printed):
     requests = re.search(r"(\d+) requests completed in", printed)
-    throughput = re.search(r"throughput summary: ([\d.]+)", printed)
+    throughput = re.search(r"throughput summary: ([\d.]+|inf)", printed)
     columns = re.search(r"latency summary \(msec\):\s*\n([^\n]*)\n([^\n]*)", printed)
     percentiles, _, rest = printed.partition("Cumulative distribution of latencies")
     line = r"([\d.]+)% <= ([\d.]+) milliseconds \(cumulative count (\d+)\)"
