@@ -70,8 +70,12 @@ fn main() {
     parse("parse SET", rounds, &set, set.len());
     parse("parse SET, reads of 1448", rounds, &set, 1448);
     encode("encode OK", rounds, Reply::ok);
-    encode("encode bulk of 16", rounds, |r| r.bulk(black_box(b"value:0000012345")));
-    encode("encode bulk of 1000", rounds, |r| r.bulk(black_box(&[b'x'; 1000])));
+    encode("encode bulk of 16", rounds, |r| {
+        r.bulk(black_box(b"value:0000012345"))
+    });
+    encode("encode bulk of 1000", rounds, |r| {
+        r.bulk(black_box(&[b'x'; 1000]))
+    });
     encode("encode integer", rounds, |r| r.int(black_box(123_456)));
     encode("encode null", rounds, Reply::null);
 }

@@ -398,8 +398,6 @@ struct Pending {
     filling: Option<(Vec<u8>, u64)>,
     /// `refs` and `blobs` are a whole command that could not be executed yet.
     ready: bool,
-    /// Bytes after `buf` that nobody has looked at; see [`Input::keep_only`].
-    held: Vec<u8>,
 }
 
 /// What [`Input::parse`] found.
@@ -413,14 +411,6 @@ pub struct Parsed<'a> {
 }
 
 impl Input {
-    /// Adds `data` to what waits without looking for commands in it.
-    pub fn keep_only(&mut self, data: &[u8]) {
-        if !data.is_empty() {
-            let pending = self.pending.get_or_insert_default();
-            pending.held.extend_from_slice(data);
-        }
-    }
-
     /// Bytes held for unfinished or unexecuted commands.
     pub fn memory(&self) -> usize {
         self.pending.as_ref().map_or(0, |p| p.memory())
@@ -491,6 +481,16 @@ impl Input {
         }
     }
 
+    /// Adds `data` to what waits without looking for commands in it: the client is not to run any
+    /// for now.
+    pub fn keep_only(&mut self, data: &[u8]) {
+        if !data.is_empty() {
+            let pending = self.pending.get_or_insert_default();
+            let rest = pending.pour(data);
+            pending.buf.extend_from_slice(rest);
+        }
+    }
+
     /// Forgets everything received.
     pub fn clear(&mut self) {
         self.pending = None;
@@ -550,8 +550,13 @@ impl Pending {
             self.buf.drain(..self.start);
             self.start = 0;
         }
-        if self.buf.capacity() / 4 > left.max(CAPACITY_KEPT) {
-            self.buf.shrink_to((left * 2).max(CAPACITY_KEPT));
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        let wanted = (self.buf.len() * 2).max(CAPACITY_KEPT);
+        if self.buf.capacity() / 2 > wanted {
+            self.buf.shrink_to(wanted);
         }
     }
 
@@ -562,11 +567,6 @@ impl Pending {
         batch: &mut Batch,
         frame: &mut Frame,
     ) -> Result<(), ProtocolError> {
-        if !self.held.is_empty() {
-            let mut all = std::mem::take(&mut self.held);
-            all.extend_from_slice(data);
-            return self.parse(&all, limits, batch, frame);
-        }
         if self.refs.len() > LENT_MIN {
             std::mem::swap(&mut batch.refs, &mut self.refs);
         } else {
@@ -593,7 +593,7 @@ impl Pending {
         read_all(buf, frame, batch, limits, KEPT_COMMANDS_MAX)
     }
 
-    /// Moves bytes of a long bulk string into its own allocation; answers what follows it.
+    /// Receives a long bulk string into its own allocation; answers what of `data` follows it.
     fn fill<'a>(
         &mut self,
         data: &'a [u8],
@@ -611,20 +611,27 @@ impl Pending {
             let have = (self.buf.len() - from).min(len as usize);
             blob.extend_from_slice(&self.buf[from..from + have]);
             self.buf.drain(from..from + have);
+            self.trim();
             self.filling = Some((blob, len - have as u64));
         }
-        let (blob, lacking) = self.filling.as_mut().expect("set above");
+        let rest = self.pour(data);
+        if let Some((blob, _)) = self.filling.take_if(|(_, lacking)| *lacking == 0) {
+            batch.refs.push(ArgRef::blob(batch.blobs.len()));
+            batch.blobs.push(Arc::new(blob));
+            frame.bulk = Some(LINE_END);
+        }
+        Ok(rest)
+    }
+
+    /// Moves what of `data` belongs to the bulk string that is being filled; answers the rest.
+    fn pour<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
+        let Some((blob, lacking)) = &mut self.filling else {
+            return data;
+        };
         let take = (*lacking).min(data.len() as u64) as usize;
         blob.extend_from_slice(&data[..take]);
         *lacking -= take as u64;
-        if *lacking > 0 {
-            return Ok(&[]);
-        }
-        let (blob, _) = self.filling.take().expect("set above");
-        batch.refs.push(ArgRef::blob(batch.blobs.len()));
-        batch.blobs.push(Arc::new(blob));
-        frame.bulk = Some(LINE_END);
-        Ok(&data[take..])
+        &data[take..]
     }
 
     /// Takes over what the batch holds of the frame that begins at `start` from now on.
@@ -642,11 +649,7 @@ impl Pending {
             let refs = &batch.refs[rest.refs];
             self.refs.extend(refs.iter().map(|r| r.rebased(rest.from)));
         }
-        // Blobs are numbered from the first frame on, so its own come first. Those of the other
-        // commands must not live on here.
-        let own = self.refs.iter().filter_map(ArgRef::blob_index).max();
-        let own = own.map_or(0, |i| i + 1);
-        self.blobs.extend(batch.blobs.drain(..own));
+        self.blobs.extend(batch.blobs.drain(..rest.blobs));
         batch.blobs.clear();
     }
 }
@@ -657,6 +660,8 @@ struct Rest {
     from: usize,
     /// Arguments that are kept; none when the bytes will be parsed afresh.
     refs: Range<usize>,
+    /// How many blobs are kept. Those of other commands must not live on.
+    blobs: usize,
     frame: Frame,
     /// The kept arguments are a whole command.
     ready: bool,
@@ -666,37 +671,54 @@ impl Rest {
     fn of(batch: &Batch, frame: &Frame, executed: usize) -> Rest {
         let spans = &batch.spans;
         let from = executed.checked_sub(1).map_or(0, |i| spans[i].end as usize);
+        let afresh = Rest {
+            from,
+            refs: 0..0,
+            blobs: 0,
+            frame: Frame {
+                at: from,
+                ..Frame::default()
+            },
+            ready: false,
+        };
         if let Some(next) = spans.get(executed) {
             let refs = next.first as usize..(next.first + next.count) as usize;
+            let last = batch.refs[refs.clone()]
+                .iter()
+                .filter_map(ArgRef::blob_index);
             // The bytes of a blob have left the buffer, so its command cannot be parsed again. It
             // is always the first of its batch: blobs are filled for the first frame only.
-            let ready = executed == 0 && batch.refs[refs.clone()].iter().any(ArgRef::is_blob);
-            let at = if ready { next.end as usize } else { from };
-            return Rest {
-                from,
-                refs: if ready { refs } else { 0..0 },
-                frame: Frame {
-                    at,
-                    ..Frame::default()
+            return match last.max() {
+                Some(last) if executed == 0 => Rest {
+                    refs,
+                    blobs: last + 1,
+                    frame: Frame {
+                        at: next.end as usize,
+                        ..Frame::default()
+                    },
+                    ready: true,
+                    ..afresh
                 },
-                ready,
+                _ => afresh,
             };
         }
         if frame.left == 0 {
-            let from = frame.at;
             return Rest {
-                from,
-                refs: 0..0,
+                from: frame.at,
                 frame: *frame,
-                ready: false,
+                ..afresh
             };
         }
         let first = spans.last().map_or(0, |s| (s.first + s.count) as usize);
         Rest {
-            from,
             refs: first..batch.refs.len(),
+            blobs: if spans.is_empty() {
+                batch.blobs.len()
+            } else {
+                0
+            },
             frame: *frame,
-            ready: false,
+            ..afresh
         }
     }
 }

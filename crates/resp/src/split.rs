@@ -1,5 +1,6 @@
-//! Words of an inline command, with Redis's quoting: `"…"` with `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a`
-//! escapes, `'…'` with `\'` only. A closing quote must be followed by space or the end.
+//! Words of an inline command or of a line of configuration, with Redis's quoting: `"…"` with `\xHH`,
+//! `\n`, `\r`, `\t`, `\b`, `\a` escapes, `'…'` with `\'` only. A closing quote must be followed by
+//! space or the end. A NUL byte ends the line.
 
 /// A quote that never closes, or closes in the middle of a word.
 #[derive(Debug, PartialEq, Eq)]
@@ -8,11 +9,12 @@ pub struct Unbalanced;
 /// Splits `line` into words.
 pub fn split_words(line: &[u8]) -> Result<Vec<Vec<u8>>, Unbalanced> {
     let mut words = Vec::new();
-    let mut rest = line;
+    let end = memchr::memchr(0, line).unwrap_or(line.len());
+    let mut rest = &line[..end];
     loop {
         let skip = rest.iter().take_while(|c| is_space(**c)).count();
         rest = &rest[skip..];
-        if rest.is_empty() || rest[0] == 0 {
+        if rest.is_empty() {
             return Ok(words);
         }
         let (word, after) = word(rest)?;
@@ -21,8 +23,14 @@ pub fn split_words(line: &[u8]) -> Result<Vec<Vec<u8>>, Unbalanced> {
     }
 }
 
+/// What may stand between words, and after a closing quote.
 fn is_space(c: u8) -> bool {
-    matches!(c, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    ends_word(c) || matches!(c, 0x0b | 0x0c)
+}
+
+/// What ends a word without quotes: fewer characters than may follow it.
+fn ends_word(c: u8) -> bool {
+    matches!(c, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 /// One word at the start of `s` and what follows it.
@@ -31,7 +39,7 @@ fn word(s: &[u8]) -> Result<(Vec<u8>, &[u8]), Unbalanced> {
     let mut i = 0;
     while let Some(&c) = s.get(i) {
         match c {
-            _ if is_space(c) || c == 0 => break,
+            _ if ends_word(c) => break,
             b'"' | b'\'' => {
                 let used = quoted(&s[i + 1..], c, &mut word)?;
                 let after = &s[i + 1 + used..];
@@ -108,5 +116,11 @@ mod tests {
         check("'open", None);
         check(r#""" ''"#, Some(&["", ""]));
         check(r#""\xg1""#, Some(&["xg1"]));
+        check("\x0b\x0ca\x0bb\x0c c", Some(&["a\x0bb\x0c", "c"]));
+        check("\"a\"\x0bb", Some(&["a", "b"]));
+        check("a b\0c \"", Some(&["a", "b"]));
+        check("\"a\0\"", None);
+        check("\"a\"\0x", Some(&["a"]));
+        check("\"\\", None);
     }
 }
