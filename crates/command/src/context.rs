@@ -27,6 +27,9 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// Keys that one call of [`Context::prefetch_keys`] covers.
+    pub const PREFETCHED: usize = 64;
+
     /// Argument `i` as a key.
     #[inline]
     pub fn key(&self, i: usize) -> Key<'a> {
@@ -77,12 +80,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Starts loading what look-ups of arguments `first`, `first + step`, … will need.
+    /// Starts loading what look-ups of arguments `first`, `first + step`, … will need, of at most
+    /// [`Context::PREFETCHED`] of them.
     pub fn prefetch_keys(&self, first: usize, step: usize) {
-        const AT_ONCE: usize = 64;
-        let mut hashes = [0; AT_ONCE];
+        let mut hashes = [0; Self::PREFETCHED];
         let mut n = 0;
-        for i in (first..self.args.len()).step_by(step).take(AT_ONCE) {
+        for i in (first..self.args.len()).step_by(step).take(Self::PREFETCHED) {
             hashes[n] = self.key(i).hash;
             n += 1;
         }

@@ -9,8 +9,11 @@
 
 pub mod bitmap;
 pub mod context;
+pub mod debug;
 pub mod error;
 pub mod generic;
+pub mod introspect;
+pub mod keyspace;
 pub mod keyspec;
 pub mod spec;
 pub mod string;
@@ -20,10 +23,18 @@ mod testing;
 
 pub use context::Context;
 pub use error::Error;
-pub use spec::{Arity, Command, Container, Effect, Flags, Form, Handler, Merge, Outcome, Spec};
+pub use spec::{Arity, Command, Container, Deprecated, Effect, Flags, Form, Handler, Merge, Outcome, Spec};
 
 /// All families of this crate, in the order of the documentation.
-pub static FAMILIES: &[&[Command]] = &[string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS];
+pub static FAMILIES: &[&[Command]] = &[
+    string::COMMANDS,
+    bitmap::COMMANDS,
+    generic::COMMANDS,
+    generic::expire::COMMANDS,
+    generic::rename::COMMANDS,
+    generic::scan::COMMANDS,
+    keyspace::COMMANDS,
+];
 
 /// The commands of this crate that have subcommands. The host may add to them.
-pub static CONTAINERS: &[&Container] = &[&generic::OBJECT];
+pub static CONTAINERS: &[&Container] = &[&generic::object::OBJECT, &keyspace::MEMORY];

@@ -37,8 +37,10 @@ impl Flags {
     pub const NO_ASYNC_LOADING: Flags = Flags(1 << 15);
     pub const NO_MULTI: Flags = Flags(1 << 16);
     pub const ALLOW_BUSY: Flags = Flags(1 << 17);
-    /// Where the keys are depends on the arguments.
+    /// First, last and step do not tell where the keys are. Follows from the key specifications.
     pub const MOVABLEKEYS: Flags = Flags(1 << 18);
+    /// A call without keys is a valid one.
+    pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 19);
 
     /// Both sets together; usable in tables.
     pub const fn or(self, other: Flags) -> Flags {
@@ -67,10 +69,11 @@ impl Flags {
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::MAY_REPLICATE, "may_replicate"),
+        (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),
-        (Flags::ALLOW_BUSY, "allow_busy"),
         (Flags::MOVABLEKEYS, "movablekeys"),
+        (Flags::ALLOW_BUSY, "allow_busy"),
     ];
 }
 
@@ -85,7 +88,8 @@ pub struct Spec {
     pub since: &'static str,
     pub arity: Arity,
     pub flags: Flags,
-    /// ACL categories beyond those that follow from flags and group, without `@`.
+    /// ACL categories beyond those that follow from flags and group, without `@`; one with a `-`
+    /// before it is taken away.
     pub categories: &'static [&'static str],
     pub keys: &'static [KeySpec],
     pub tips: &'static [&'static str],
@@ -97,6 +101,15 @@ pub struct Spec {
     pub arguments: &'static [Argument],
     /// (version, what changed).
     pub history: &'static [(&'static str, &'static str)],
+    /// Set if new programs should use something else.
+    pub deprecated: Option<Deprecated>,
+}
+
+/// Since when a command has a better one, and which, as in "`SET` with the `NX` argument".
+#[derive(Clone, Copy, Debug)]
+pub struct Deprecated {
+    pub since: &'static str,
+    pub replaced_by: &'static str,
 }
 
 impl Spec {
@@ -114,6 +127,7 @@ impl Spec {
         complexity: "O(1)",
         arguments: &[],
         history: &[],
+        deprecated: None,
     };
 
     /// Whether `argc` arguments, the name included, are as many as the command takes.
@@ -234,6 +248,12 @@ pub enum Effect {
     Wrote,
 }
 
+impl Effect {
+    pub fn wrote_if(changed: bool) -> Effect {
+        if changed { Effect::Wrote } else { Effect::Read }
+    }
+}
+
 pub type Outcome = Result<Effect, Error>;
 
 /// What a command on data does: it works on the shard and writes its reply. On an error nothing has
@@ -247,6 +267,8 @@ pub enum Merge {
     Sum,
     /// An array with one element per key, put together in the order of the keys.
     Stitch,
+    /// Arrays, one after the other.
+    Concat,
     /// `OK` when all say so.
     Ok,
 }

@@ -1,7 +1,8 @@
 //! Runs requests on a shard without a server, for the tests of this crate.
 
 use crate::context::{Context, Settings};
-use crate::spec::{Command, Effect, Form};
+use crate::error::Error;
+use crate::spec::{Effect, Handler};
 use crate::table::{Run, Table};
 use crate::{CONTAINERS, FAMILIES};
 use resp::parse::{Batch, Frame, Input, Limits};
@@ -65,12 +66,37 @@ impl Client {
         })
     }
 
-    fn run(&mut self, args: Args<'_>, reply: &mut Reply) -> Result<(), crate::Error> {
+    /// The reply, its line ends written as `|`, and the effect of a handler that has no row here.
+    pub fn run_with(&mut self, request: &str, handler: Handler) -> (String, Effect) {
+        with_args(request, |args| {
+            let mut reply = Reply::new(self.protocol);
+            let effect = self
+                .execute(args, &mut reply, handler)
+                .unwrap_or_else(|error| {
+                    reply.clear();
+                    reply.error(error.text().as_bytes());
+                    Effect::Read
+                });
+            let text = String::from_utf8_lossy(&reply.to_vec()).replace("\r\n", "|");
+            (text, effect)
+        })
+    }
+
+    fn run(&mut self, args: Args<'_>, reply: &mut Reply) -> Result<(), Error> {
         let entry = self.table.resolve(args).map_err(|u| u.error(args))?;
         entry.check_arity(args.len())?;
         let Run::Data(form) = entry.run else {
             panic!("{} runs on no shard", entry.full_name);
         };
+        self.execute(args, reply, form.handler()).map(drop)
+    }
+
+    fn execute(
+        &mut self,
+        args: Args<'_>,
+        reply: &mut Reply,
+        handler: Handler,
+    ) -> Result<Effect, Error> {
         let before = self.shard.changes();
         let mut ctx = Context {
             shard: &mut self.shard,
@@ -80,10 +106,10 @@ impl Client {
             reply,
             settings: &self.settings,
         };
-        let effect = form.handler()(&mut ctx)?;
+        let effect = handler(&mut ctx)?;
         let changed = self.shard.changes() != before;
-        assert_eq!(changed, effect == Effect::Wrote, "{}", entry.full_name);
-        Ok(())
+        assert_eq!(changed, effect == Effect::Wrote, "{:?}", args.get(0));
+        Ok(effect)
     }
 
     /// Compares the reply to a request, its line ends written as `|`.
@@ -92,10 +118,4 @@ impl Client {
         let got = self.call(request).replace("\r\n", "|");
         assert_eq!(got.trim_end_matches('|'), want, "{request}");
     }
-}
-
-/// The form of a data command.
-pub fn form(commands: &[Command], name: &str) -> Form {
-    let mut all = commands.iter();
-    all.find(|c| c.spec.name == name).expect("a row").form
 }

@@ -3,8 +3,19 @@
 //! Time is bounded by pattern length times text length: of several stars only the last one is ever
 //! retried, which suffices because an earlier star's shortest match leaves the most to a later one.
 
-/// Whether all of `text` matches `pattern`. With `nocase`, ASCII letters match either case.
+/// Whether the pattern matches nothing but itself.
+pub fn is_literal(pattern: &[u8]) -> bool {
+    !pattern
+        .iter()
+        .any(|c| matches!(c, b'*' | b'?' | b'[' | b'\\'))
+}
+
+/// Whether all of `text` matches `pattern`. With `nocase`, ASCII letters match either case. As
+/// in Redis, the empty text matches the empty pattern only, not even `*`.
 pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut t) = (0, 0);
     // Where to go on after the last star, and the text position it was tried at.
     let mut star: Option<(usize, usize)> = None;
@@ -88,7 +99,9 @@ mod tests {
     fn patterns() {
         check("", "", true);
         check("", "a", false);
-        check("*", "", true);
+        check("*", "", false);
+        check("**", "", false);
+        check("a**", "a", true);
         check("h*llo", "heeello", true);
         check("h*llo", "hllo", true);
         check("h?llo", "hllo", false);

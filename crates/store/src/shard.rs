@@ -31,7 +31,9 @@ pub enum Look {
     Use,
     /// It stamps the key only: look-ups of commands that write.
     Touch,
-    /// It leaves no trace: TTL, OBJECT, TYPE and their like.
+    /// It counts as a hit or a miss only: TTL, OBJECT, TYPE and their like ask about the key.
+    Ask,
+    /// It leaves no trace.
     Peek,
 }
 
@@ -348,14 +350,14 @@ impl Shard {
     #[inline]
     pub fn look(&mut self, db: usize, key: Key<'_>, look: Look) -> Option<Item<'_>> {
         let live = self.live(db, key);
-        if look == Look::Use {
+        if matches!(look, Look::Use | Look::Ask) {
             match live {
                 Some(_) => self.stats.hits += 1,
                 None => self.stats.misses += 1,
             }
         }
         let (_, entry) = live?;
-        if look != Look::Peek && !self.no_touch {
+        if matches!(look, Look::Use | Look::Touch) && !self.no_touch {
             self.touch(entry);
         }
         Some(Item::new(entry))
