@@ -1,3 +1,6 @@
 //! Shoal beside a real Redis: the same input must give the same answers.
 
 mod directed;
+mod generate;
+mod protocol;
+mod random;

@@ -41,7 +41,9 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         ("pttl" | "pexpiretime", _) => Rule::Near(NEAR_MS),
         ("ttl" | "expiretime", _) => Rule::Near(NEAR_MS / 1000),
         ("keys", _) | ("config", "get") | ("command", "list") => Rule::Sorted,
-        ("scan", _) => Rule::Scan,
+        ("scan", "0") => Rule::Scan,
+        // What any other cursor means is the server's own business.
+        ("scan", _) => Rule::SameType,
         ("hello", _) => Rule::Hello,
         ("client", "list" | "info") => Rule::ClientFields,
         ("debug", "object") => Rule::DebugObject,
@@ -51,6 +53,7 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         ("memory", "usage" | "stats" | "doctor" | "malloc-stats") => Rule::SameType,
         ("command", "docs" | "count") => Rule::SameType,
         ("command", "") => Rule::SameType,
+        ("command", "info") if words.len() == 2 => Rule::SameType,
         (_, "help") => Rule::SameType,
         _ => Rule::Exact,
     }

@@ -201,6 +201,11 @@ struct Pairs {
     shared: HashMap<&'static str, Pair>,
 }
 
+/// Whether it needs servers of its own.
+fn own(block: &Block) -> bool {
+    block.has("alone") || !block.directives().is_empty()
+}
+
 fn oracle(block: &Block) -> (&'static str, Program) {
     match block {
         b if b.has("valkey") => ("valkey", Program::Valkey),
@@ -223,10 +228,9 @@ fn run_block(
         *report.skipped.entry(why).or_default() += 1;
         return;
     }
-    let own = block.has("alone") || !block.directives().is_empty();
     report.blocks += 1;
     for mode in modes().filter(|mode| mode.suits(block)) {
-        let mut alone = own.then(|| Pair::start(program, Some(block)));
+        let mut alone = own(block).then(|| Pair::start(program, Some(block)));
         let pair = match &mut alone {
             Some(pair) => pair,
             None => pairs
@@ -264,7 +268,9 @@ fn compare_block(
 ) -> Result<(), String> {
     let attempt = |server: &Server| {
         catch_unwind(AssertUnwindSafe(|| {
-            clean(server);
+            if !own(block) {
+                clean(server);
+            }
             run(server, block, mode)
         }))
     };
@@ -273,18 +279,12 @@ fn compare_block(
         true => "the judged server did not answer".to_owned(),
         false => format!("the judged server ended\n{}", pair.ours.log()),
     })?;
-    let mut before: Vec<String> = Vec::new();
+    let mut trace: Vec<String> = Vec::new();
+    let mut different = 0;
     for (i, step) in block.steps.iter().enumerate() {
         let words = match &step.action {
             Action::Call(words, _) => words.as_slice(),
             _ => &[],
-        };
-        let show = |replies: &[Value]| {
-            replies
-                .iter()
-                .map(Value::to_string)
-                .collect::<Vec<_>>()
-                .join("\n         ")
         };
         report.replies += ours[i].len();
         let expected = step
@@ -296,16 +296,54 @@ fn compare_block(
             .iter()
             .zip(&ours[i])
             .all(|(t, o)| same(words, t, o));
-        if !expected || (!equal && !differences.allow(Some(place), words)) {
-            return Err(format!(
-                "{}    {}\n  theirs {}\n  ours   {}",
-                before.concat(),
-                step.shown(),
-                show(&theirs[i]),
-                show(&ours[i])
-            ));
+        if expected && (equal || differences.allow(Some(place), words)) {
+            trace.push(format!("    {}  → {}", step.shown(), shown(&ours[i])));
+            continue;
         }
-        before.push(format!("    {}  → {}\n", step.shown(), show(&ours[i])));
+        different += 1;
+        trace.push(format!(
+            "    {}\n  theirs {}\n  ours   {}",
+            step.shown(),
+            shown(&theirs[i]),
+            shown(&ours[i])
+        ));
+        if different == DIFFERENCES_SHOWN {
+            break;
+        }
     }
-    Ok(())
+    match different {
+        0 => Ok(()),
+        _ => Err(abridged(&trace)),
+    }
+}
+
+/// Later differences in a block are often consequences of earlier ones.
+const DIFFERENCES_SHOWN: usize = 8;
+
+fn shown(replies: &[Value]) -> String {
+    replies
+        .iter()
+        .map(Value::shown)
+        .collect::<Vec<_>>()
+        .join("\n         ")
+}
+
+/// The steps that differ, with the ones just before each, which are what led there.
+fn abridged(trace: &[String]) -> String {
+    const CONTEXT: usize = 4;
+    let differs = |line: &String| line.contains("\n  theirs ");
+    let kept = |i: &usize| {
+        trace[*i..(*i + CONTEXT + 1).min(trace.len())]
+            .iter()
+            .any(differs)
+    };
+    let mut lines: Vec<&str> = Vec::new();
+    for i in 0..trace.len() {
+        if kept(&i) {
+            lines.push(&trace[i]);
+        } else if lines.last() != Some(&"    …") {
+            lines.push("    …");
+        }
+    }
+    lines.join("\n")
 }

@@ -114,7 +114,20 @@ impl Value {
         match self {
             Value::Array(items) => Value::Array(sorted(items)),
             Value::Set(items) => Value::Set(sorted(items)),
+            Value::Map(mut pairs) => {
+                pairs.sort();
+                Value::Map(pairs)
+            }
             other => other,
+        }
+    }
+
+    /// The notation, cut to what one can read in a failure's report.
+    pub fn shown(&self) -> String {
+        let whole = self.to_string();
+        match whole.char_indices().nth(2 * SHOWN) {
+            Some((end, _)) => format!("{}… ({} characters)", &whole[..end], whole.len()),
+            None => whole,
         }
     }
 }

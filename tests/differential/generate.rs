@@ -1,0 +1,433 @@
+//! Commands made up at random: mostly such as a client would send, some that no client should.
+//!
+//! The key space is small, so that commands meet one another's keys; numbers come from the edges at
+//! which implementations differ. Everything is bounded: no offset makes a string longer than a few
+//! hundred kilobytes. To have a new command generated, add it to [`TEMPLATES`].
+
+use harness::Seed;
+
+pub type Command = Vec<Vec<u8>>;
+
+/// Command templates. A word in lower case names a kind of argument (see [`argument`]); other words
+/// stand for themselves. `[…]` may be left out, `(a|b)` is one of the words, `kind+` is one or more.
+const TEMPLATES: &[&str] = &[
+    "SET key value",
+    "SET key value [(NX|XX)] [GET] [expiry]",
+    "SET key value [expiry] [(NX|XX)] [KEEPTTL]",
+    "SET key value option option option",
+    "SETNX key value",
+    "SETEX key seconds value",
+    "PSETEX key millis value",
+    "GET key",
+    "GET key",
+    "GETSET key value",
+    "GETDEL key",
+    "GETEX key [expiry]",
+    "GETEX key PERSIST",
+    "GETEX key option option",
+    "MGET key+",
+    "MSET pair+",
+    "MSETNX pair+",
+    "APPEND key value",
+    "STRLEN key",
+    "GETRANGE key index index",
+    "SUBSTR key index index",
+    "SETRANGE key offset value",
+    "INCR key",
+    "DECR key",
+    "INCRBY key integer",
+    "DECRBY key integer",
+    "INCRBYFLOAT key float",
+    "LCS key key [LEN] [IDX] [MINMATCHLEN index] [WITHMATCHLEN]",
+    "SETBIT key bit zero-or-one",
+    "GETBIT key bit",
+    "BITCOUNT key",
+    "BITCOUNT key index index [(BYTE|BIT)]",
+    "BITPOS key zero-or-one [index]",
+    "BITPOS key zero-or-one index index [(BYTE|BIT)]",
+    "BITOP (AND|OR|XOR) key key+",
+    "BITOP NOT key key",
+    "BITFIELD key field+",
+    "BITFIELD_RO key GET field-type field-offset",
+    "DEL key+",
+    "UNLINK key+",
+    "EXISTS key+",
+    "TOUCH key+",
+    "TYPE key",
+    "RENAME key key",
+    "RENAMENX key key",
+    "COPY key key [DB db] [REPLACE]",
+    "MOVE key db",
+    "SELECT db",
+    "SWAPDB db db",
+    "DBSIZE",
+    "KEYS pattern",
+    "SCAN 0 COUNT 1000 [MATCH pattern] [TYPE (string|list|hash)]",
+    "SCAN integer COUNT integer",
+    "RANDOMKEY",
+    "EXPIRE key seconds [(NX|XX|GT|LT)]",
+    "PEXPIRE key millis [(NX|XX|GT|LT)]",
+    "EXPIREAT key unix-seconds [(NX|XX|GT|LT)]",
+    "PEXPIREAT key unix-millis [(NX|XX|GT|LT)]",
+    "EXPIREAT key unix-seconds option option",
+    "TTL key",
+    "PTTL key",
+    "EXPIRETIME key",
+    "PEXPIRETIME key",
+    "PERSIST key",
+    "OBJECT ENCODING key",
+    "OBJECT REFCOUNT missing",
+    "OBJECT IDLETIME key",
+    "MEMORY USAGE key",
+    "ECHO value",
+    "PING [value]",
+    "CLIENT SETNAME name",
+    "CLIENT GETNAME",
+    "HELLO protocol",
+    "COMMAND GETKEYS (GET|SET|MSET|DEL|COPY|BITOP|PING) key+",
+    "CONFIG GET (maxmemory|hz|timeout|nosuch*)",
+    "FLUSHDB [(SYNC|ASYNC)]",
+    "RESET",
+];
+
+/// How seldom the commands are that empty a database or forget the connection's state.
+const RARE: &[(&str, usize)] = &[("FLUSHDB", 20), ("RESET", 10), ("SWAPDB", 3), ("HELLO", 3)];
+
+/// The first words of a template that name its command, in lower case: `object|encoding`.
+fn name(template: &str) -> Vec<String> {
+    let words: Vec<String> = template.split(' ').take(2).map(str::to_lowercase).collect();
+    match words.as_slice() {
+        [container, sub]
+            if matches!(
+                container.as_str(),
+                "object" | "memory" | "client" | "command" | "config"
+            ) =>
+        {
+            vec![container.clone(), format!("{container}|{sub}")]
+        }
+        [name, ..] => vec![name.clone()],
+        [] => Vec::new(),
+    }
+}
+
+pub struct Generator {
+    seed: Seed,
+    templates: Vec<&'static str>,
+}
+
+impl Generator {
+    /// Generates only commands that are known; an empty list knows all.
+    pub fn new(seed: u64, known: &[String]) -> Generator {
+        let is_known = |t: &&&str| known.is_empty() || name(t).iter().all(|n| known.contains(n));
+        let templates: Vec<&str> = TEMPLATES.iter().filter(is_known).copied().collect();
+        assert!(!templates.is_empty(), "the server has none of the commands");
+        Generator {
+            seed: Seed::new(seed),
+            templates,
+        }
+    }
+
+    /// Names of the commands that could be generated and are not known.
+    pub fn left_out(known: &[String]) -> Vec<String> {
+        let mut names: Vec<String> = TEMPLATES.iter().filter_map(|t| name(t).pop()).collect();
+        names.retain(|name| !known.is_empty() && !known.contains(name));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    pub fn command(&mut self) -> Command {
+        let seed = &mut self.seed;
+        let template = loop {
+            let template = *seed.pick(&self.templates);
+            let rare = RARE.iter().find(|(name, _)| template.starts_with(name));
+            if rare.is_none_or(|(_, n)| seed.one_in(*n)) {
+                break template;
+            }
+        };
+        let mut command = Command::new();
+        let mut optional = false;
+        let mut skipped = false;
+        for word in template.split(' ') {
+            if word.starts_with('[') {
+                optional = true;
+                skipped = seed.one_in(2);
+            }
+            if !skipped {
+                expand(seed, word.trim_matches(['[', ']']), &mut command);
+            }
+            if optional && word.ends_with(']') {
+                optional = false;
+                skipped = false;
+            }
+        }
+        if seed.one_in(4) {
+            command[0].make_ascii_lowercase();
+        }
+        if seed.one_in(25) {
+            spoil(seed, &mut command);
+        }
+        command
+    }
+}
+
+/// Adds the words that a template's word stands for.
+fn expand(seed: &mut Seed, word: &str, command: &mut Command) {
+    if let Some(kind) = word.strip_suffix('+') {
+        let most = if seed.one_in(20) { 40 } else { 4 };
+        for _ in 0..1 + seed.below(most) {
+            argument(seed, kind, command);
+        }
+    } else if let Some(words) = word.strip_prefix('(').and_then(|w| w.strip_suffix(')')) {
+        let words: Vec<&str> = words.split('|').collect();
+        let mut word = (*seed.pick(&words)).to_owned();
+        if seed.one_in(4) {
+            word.make_ascii_lowercase();
+        }
+        command.push(word.into_bytes());
+    } else {
+        argument(seed, word, command);
+    }
+}
+
+/// Adds an argument of a kind, or the word itself.
+fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
+    let word: Vec<u8> = match kind {
+        "key" => key(seed),
+        "value" => value(seed),
+        "pair" => {
+            command.push(key(seed));
+            value(seed)
+        }
+        "missing" => b"no such key".to_vec(),
+        "integer" => pick(seed, INTEGERS),
+        "index" => small_or(seed, 40, -40, INTEGERS),
+        // Never so far that a write makes a huge string; just beyond the limit it is refused.
+        "offset" => small_or(
+            seed,
+            200,
+            0,
+            &["-1", "100000", "536870912", "4294967296", "abc", "", "1.5"],
+        ),
+        "bit" => small_or(
+            seed,
+            400,
+            0,
+            &["-1", "100000", "4294967296", "abc", "", "1.5"],
+        ),
+        "zero-or-one" => small_or(seed, 2, 0, &["2", "-1", "abc", ""]),
+        "db" => small_or(seed, 3, 0, &["15", "16", "-1", "abc", ""]),
+        "float" => match seed.below(4) {
+            0 => pick(seed, FLOATS),
+            _ => format!("{}.{}", seed.below(200) as i64 - 100, seed.below(10_000)).into_bytes(),
+        },
+        "seconds" => small_or(seed, 100_000, 1000, TIMES),
+        "millis" => small_or(seed, 100_000_000, 1_000_000, TIMES),
+        "unix-seconds" => small_or(seed, 33_177_118_000, 33_177_117_000, TIMES),
+        "unix-millis" => small_or(seed, 33_177_118_000_000, 33_177_117_000_000, TIMES),
+        "expiry" => {
+            let (unit, kind) = *seed.pick(&[
+                ("EX", "seconds"),
+                ("PX", "millis"),
+                ("EXAT", "unix-seconds"),
+                ("PXAT", "unix-millis"),
+            ]);
+            command.push(unit.as_bytes().to_vec());
+            return argument(seed, kind, command);
+        }
+        "option" => pick(
+            seed,
+            &[
+                "NX", "XX", "GT", "LT", "GET", "KEEPTTL", "PERSIST", "EX", "PX", "100000", "foo",
+            ],
+        ),
+        "field" => return field(seed, command),
+        "field-type" => field_type(seed),
+        "field-offset" => field_offset(seed),
+        "pattern" => pick(
+            seed,
+            &[
+                "*", "k*", "k?", "[ka]*", "k[^1-3]", "", "\\k1", "k[", "**1", "k[3-1]", "?",
+            ],
+        ),
+        "name" => pick(seed, &["a", "", "with space", "x:y", "\n", "\u{e9}"]),
+        "protocol" => pick(seed, &["2", "3", "4", "", "abc"]),
+        other => other.as_bytes().to_vec(),
+    };
+    command.push(word);
+}
+
+fn pick(seed: &mut Seed, of: &[&str]) -> Vec<u8> {
+    seed.pick(of).as_bytes().to_vec()
+}
+
+/// A number below `below` and not below `from`, now and then one of the others.
+fn small_or(seed: &mut Seed, below: i64, from: i64, others: &[&str]) -> Vec<u8> {
+    if seed.one_in(8) {
+        return pick(seed, others);
+    }
+    let number = from + seed.below((below - from) as usize) as i64;
+    number.to_string().into_bytes()
+}
+
+fn key(seed: &mut Seed) -> Vec<u8> {
+    match seed.below(30) {
+        0 => Vec::new(),
+        1 => b"\x00\r\n\xff".to_vec(),
+        2 => b"{tag}k".to_vec(),
+        3 => b"k".repeat(300),
+        n => format!("k{}", n % 10).into_bytes(),
+    }
+}
+
+fn value(seed: &mut Seed) -> Vec<u8> {
+    match seed.below(12) {
+        0..=3 => pick(seed, INTEGERS),
+        4 => pick(seed, FLOATS),
+        5 => Vec::new(),
+        6 => vec![*seed.pick(b"\x00\xff\x55a"); seed.below(64)],
+        7 => {
+            let length = *seed.pick(&[43, 44, 45, 1000, 20_000, 40_000]);
+            vec![*seed.pick(b"\x00\xff\x0fb"); length]
+        }
+        _ => {
+            let length = seed.below(24);
+            seed.bytes(length)
+        }
+    }
+}
+
+fn field(seed: &mut Seed, command: &mut Command) {
+    match seed.below(5) {
+        0 => command.extend([
+            b"OVERFLOW".to_vec(),
+            pick(seed, &["WRAP", "SAT", "FAIL", "x"]),
+        ]),
+        1 => command.extend([b"GET".to_vec(), field_type(seed), field_offset(seed)]),
+        n => {
+            let verb = if n == 2 { "SET" } else { "INCRBY" };
+            let number = pick(seed, INTEGERS);
+            command.extend([verb.into(), field_type(seed), field_offset(seed), number]);
+        }
+    }
+}
+
+fn field_type(seed: &mut Seed) -> Vec<u8> {
+    if seed.one_in(20) {
+        return pick(seed, &["u64", "i65", "u0", "i0", "x8", "", "u", "8"]);
+    }
+    let signed = seed.one_in(2);
+    let bits = 1 + seed.below(if signed { 64 } else { 63 });
+    format!("{}{bits}", if signed { "i" } else { "u" }).into_bytes()
+}
+
+fn field_offset(seed: &mut Seed) -> Vec<u8> {
+    let offset = small_or(
+        seed,
+        300,
+        0,
+        &["-1", "20000", "4294967296", "abc", "", "#", "#-1"],
+    );
+    match seed.one_in(4) {
+        true => [b"#", offset.as_slice()].concat(),
+        false => offset,
+    }
+}
+
+/// Makes a command wrong: an argument too many, too few, or a strange one.
+fn spoil(seed: &mut Seed, command: &mut Command) {
+    let at = seed.below(command.len());
+    match seed.below(4) {
+        0 => command.push(value(seed)),
+        1 if command.len() > 1 => drop(command.pop()),
+        2 if at > 0 => command[at] = pick(seed, &["", "abc", "-1", "\0", "9223372036854775808"]),
+        _ => {
+            let copy = command[at].clone();
+            command.insert(at, copy);
+        }
+    }
+}
+
+const INTEGERS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "2",
+    "7",
+    "8",
+    "9",
+    "10",
+    "100",
+    "-100",
+    "127",
+    "128",
+    "255",
+    "256",
+    "9999",
+    "10000",
+    "65536",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "4294967295",
+    "4294967296",
+    "9223372036854775806",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775807",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "01",
+    "+1",
+    "-0",
+    " 1",
+    "1 ",
+    "1.0",
+    "1e3",
+    "",
+    "abc",
+    "0x10",
+];
+
+const FLOATS: &[&str] = &[
+    "0",
+    "0.1",
+    "-0.5",
+    "1e3",
+    "1e-3",
+    "1e17",
+    "-1e17",
+    "3.0",
+    "3.14159265358979",
+    "1e300",
+    "-1e300",
+    "inf",
+    "-inf",
+    "nan",
+    "",
+    "abc",
+    " 1",
+    "1 ",
+    "0x1p3",
+    ".5",
+    "5.",
+    "1e",
+    "1e-17",
+];
+
+/// No relative time so short that one server might see it pass and the other not.
+const TIMES: &[&str] = &[
+    "0",
+    "-1",
+    "1.5",
+    "abc",
+    "",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775",
+    "9223372036854775808",
+    "92233720368547758",
+    "-100000",
+    "+100000",
+    "0100000",
+];
