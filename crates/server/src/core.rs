@@ -115,6 +115,7 @@ impl Core {
             Mode::Lru
         };
         self.shard.set_access_mode(mode);
+        self.stats.tracks_latency = self.config.latency_tracking();
     }
 
     /// Reads the clock; once per pass of the loop.
@@ -145,7 +146,7 @@ impl Core {
 
     /// Answers an error and counts it.
     pub fn reply_error(&mut self, reply: &mut Reply, error: &Error) {
-        self.stats.count_error(error.code());
+        self.stats.count_error(error.text());
         reply.error(error.text().as_bytes());
     }
 }

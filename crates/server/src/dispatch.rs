@@ -149,7 +149,6 @@ fn run(
         }
     }
     watch.stop(core);
-    core.stats.commands_processed += done as u64;
     client.session.commands += done as u64;
     done
 }
@@ -188,11 +187,14 @@ fn look_up<'t>(
     }
 }
 
-/// Attributes time to commands, reading the clock only where one kind of command follows another.
+/// Attributes calls and time to commands, reading the clock only where one kind of command follows
+/// another.
 struct Watch {
     since: Ticks,
     start: Ticks,
     entry: Option<usize>,
+    /// Calls of `entry` since `since`.
+    calls: u64,
 }
 
 impl Watch {
@@ -202,6 +204,7 @@ impl Watch {
             since: now,
             start: now,
             entry: None,
+            calls: 0,
         }
     }
 
@@ -211,14 +214,16 @@ impl Watch {
             self.turn(core);
             self.entry = Some(entry);
         }
+        self.calls += 1;
     }
 
     fn turn(&mut self, core: &mut Core) {
         let now = Ticks::now();
         if let Some(entry) = self.entry {
-            core.stats.commands[entry].ticks += now.since(self.since);
+            core.stats.note_calls(entry, self.calls, now.since(self.since));
         }
         self.since = now;
+        self.calls = 0;
     }
 
     fn stop(&mut self, core: &mut Core) {
@@ -243,8 +248,6 @@ fn execute(
             && entry.spec.accepts(args.len())
         {
             watch.next(core, entry.index);
-            let stats = &mut core.stats.commands[entry.index];
-            stats.calls += 1;
             client.session.last_command = Some(entry.index);
             let mut ctx = Context {
                 shard: &mut core.shard,
@@ -316,7 +319,6 @@ fn execute_carefully(
         return false;
     }
     watch.next(core, entry.index);
-    core.stats.commands[entry.index].calls += 1;
     client.session.last_command = Some(entry.index);
     let mark = reply.mark();
     core.shard.no_touch = client.special.has(Special::NO_TOUCH);

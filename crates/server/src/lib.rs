@@ -9,6 +9,7 @@ pub mod cron;
 pub mod dispatch;
 pub mod driver;
 pub mod event_loop;
+pub mod histogram;
 pub mod listen;
 pub mod logging;
 pub mod memory;

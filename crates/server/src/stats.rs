@@ -1,5 +1,6 @@
 //! Counters behind INFO.
 
+use crate::histogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -14,7 +15,10 @@ impl Ticks {
         // SAFETY: reads a counter.
         return Ticks(unsafe { std::arch::x86_64::_rdtsc() });
         #[cfg(not(target_arch = "x86_64"))]
-        return Ticks(Instant::now().elapsed().as_nanos() as u64);
+        return Ticks({
+            static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+            START.elapsed().as_nanos() as u64
+        });
     }
 
     #[inline]
@@ -49,18 +53,24 @@ impl TickRate {
 }
 
 /// Per command.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CommandStats {
     pub calls: u64,
     pub ticks: u64,
+    /// Ticks per call, while `latency-tracking` is on.
+    pub latency: Option<Box<Histogram>>,
     /// Calls refused before they ran.
     pub rejected: u64,
     /// Calls that ran and answered an error.
     pub failed: u64,
 }
 
-/// Distinct error codes that are counted; the rest is counted under one name.
+/// Distinct error codes that are counted; the rest is counted under one name, as in Valkey.
 const ERROR_CODES_MAX: usize = 128;
+const OTHER_CODES: &str = "ERRORSTATS_OVERFLOW";
+
+/// Bytes within which an error's first word must end to be taken for its code.
+const ERROR_CODE_BYTES_MAX: usize = 31;
 
 #[derive(Default)]
 pub struct Stats {
@@ -89,6 +99,8 @@ pub struct Stats {
     /// Passes of the loop by duration: entry `i` counts those of less than 2^i microseconds.
     pub pass_histogram: [u64; 32],
     pub rate: TickRate,
+    /// `latency-tracking`.
+    pub tracks_latency: bool,
 }
 
 impl Stats {
@@ -99,12 +111,31 @@ impl Stats {
         }
     }
 
-    pub fn count_error(&mut self, code: &str) {
+    /// Notes that a command was called `calls` times in a row, which took `ticks` together.
+    #[inline]
+    pub fn note_calls(&mut self, command: usize, calls: u64, ticks: u64) {
+        let stats = &mut self.commands[command];
+        stats.calls += calls;
+        stats.ticks += ticks;
+        self.commands_processed += calls;
+        if self.tracks_latency {
+            let latency = stats.latency.get_or_insert_default();
+            latency.add(ticks / calls.max(1), calls);
+        }
+    }
+
+    /// Counts an error reply, under its first word.
+    pub fn count_error(&mut self, text: &str) {
         self.error_replies += 1;
-        if let Some(n) = self.errors.get_mut(code) {
-            *n += 1;
-        } else if self.errors.len() < ERROR_CODES_MAX {
-            self.errors.insert(code.to_owned(), 1);
+        let code = match text.split_once(' ') {
+            Some((code, _)) if code.len() < ERROR_CODE_BYTES_MAX => code,
+            _ => "ERR",
+        };
+        let is_new = !self.errors.contains_key(code);
+        let code = if is_new && self.errors.len() >= ERROR_CODES_MAX { OTHER_CODES } else { code };
+        match self.errors.get_mut(code) {
+            Some(count) => *count += 1,
+            None => drop(self.errors.insert(code.to_owned(), 1)),
         }
     }
 
@@ -113,6 +144,7 @@ impl Stats {
         *self = Stats {
             rate: self.rate,
             peak_memory: self.peak_memory,
+            tracks_latency: self.tracks_latency,
             ..Stats::new(self.commands.len())
         };
     }
