@@ -1,7 +1,7 @@
 //! String values changed in place.
 
 use crate::entry::{Blob, Entry, Kind, NewValue, Str};
-use crate::shard::{Expiry, Key, Shard, WrongType};
+use crate::shard::{self, Expiry, Item, Key, Look, Shard, WrongType};
 
 /// What [`Shard::update_int`] came to nothing for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,78 +46,138 @@ impl Shard {
         len: usize,
         edit: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, WrongType> {
-        let Some((_, entry)) = self.live(db, key) else {
-            let mut bytes = vec![0; len];
-            let result = edit(&mut bytes);
-            self.store(db, key, bytes, Expiry::Clear);
-            return Ok(result);
-        };
-        match entry.str() {
-            Str::Bytes(b) if b.len() >= len => {
-                let result = edit(entry.inline_mut().expect("kind was matched"));
-                entry.set_raw(true);
-                self.touch(entry);
-                self.changed();
-                Ok(result)
-            }
-            Str::Blob(_) => {
-                let result = self.edit_blob(entry, len, edit);
-                self.touch(entry);
-                self.changed();
-                Ok(result)
-            }
-            Str::Bytes(b) => {
-                let mut bytes = Vec::with_capacity(roomy(len));
-                bytes.extend_from_slice(b);
-                Ok(self.edit_copy(db, key, bytes, len, edit))
-            }
-            Str::Int(v) => {
-                let bytes = v.to_string().into_bytes();
-                Ok(self.edit_copy(db, key, bytes, len, edit))
-            }
-        }
+        let (result, _) = self.edit_if(db, key, len, |bytes| (edit(bytes), true))?;
+        Ok(result)
     }
 
+    /// [`Shard::edit`] with an `edit` that also answers whether it has changed a byte. If it has
+    /// not, and the string was there and has not grown, nothing has changed, as the second result
+    /// says.
+    pub fn edit_if<R>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        len: usize,
+        edit: impl FnOnce(&mut [u8]) -> (R, bool),
+    ) -> Result<(R, bool), WrongType> {
+        let Some((_, entry)) = self.live(db, key) else {
+            let edit = |bytes: &mut [u8]| (edit(bytes).0, true);
+            return Ok(self.edit_copy(db, key, &[], len, Expiry::Clear, edit));
+        };
+        let (result, changed) = match entry.str() {
+            Str::Bytes(b) if b.len() >= len => {
+                let (result, changed) = edit(entry.inline_mut().expect("kind was matched"));
+                entry.set_raw(entry.is_raw() || changed);
+                (result, changed)
+            }
+            Str::Blob(_) => self.edit_blob(entry, len, edit),
+            Str::Bytes(b) => return Ok(self.edit_copy(db, key, b, len, Expiry::Keep, edit)),
+            Str::Int(v) => {
+                let bytes = v.to_string().into_bytes();
+                return Ok(self.edit_copy(db, key, &bytes, len, Expiry::Keep, edit));
+            }
+        };
+        self.touch(entry);
+        if changed {
+            self.changed();
+        }
+        Ok((result, changed))
+    }
+
+    /// Edits a copy of `old` and stores it if that or the new length makes a difference.
     fn edit_copy<R>(
         &mut self,
         db: usize,
         key: Key<'_>,
-        mut bytes: Vec<u8>,
+        old: &[u8],
         len: usize,
-        edit: impl FnOnce(&mut [u8]) -> R,
-    ) -> R {
-        if bytes.len() < len {
-            bytes.resize(len, 0);
+        expiry: Expiry,
+        edit: impl FnOnce(&mut [u8]) -> (R, bool),
+    ) -> (R, bool) {
+        /// Strings up to this length are put together on the stack.
+        const SMALL: usize = 256;
+        let grown = len > old.len();
+        let len = len.max(old.len());
+        if len <= SMALL {
+            let mut small = [0; SMALL];
+            let bytes = &mut small[..len];
+            bytes[..old.len()].copy_from_slice(old);
+            let (result, changed) = edit(bytes);
+            if changed || grown {
+                self.set(db, key, NewValue::Bytes(bytes), None, expiry);
+                self.mark_raw(db, key);
+            }
+            return (result, changed || grown);
         }
-        let result = edit(&mut bytes);
-        self.store(db, key, bytes, Expiry::Keep);
-        result
+        // An empty string that grows is all zeros, which the system hands out untouched.
+        let mut bytes = match old {
+            [] => vec![0; len],
+            _ => {
+                let mut bytes = Vec::with_capacity(roomy(len));
+                bytes.extend_from_slice(old);
+                bytes.resize(len, 0);
+                bytes
+            }
+        };
+        let (result, changed) = edit(&mut bytes);
+        if changed || grown {
+            self.set_built(db, key, bytes, expiry);
+        }
+        (result, changed || grown)
     }
 
-    fn edit_blob<R>(&mut self, entry: Entry, len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn edit_blob<R>(
+        &mut self,
+        entry: Entry,
+        len: usize,
+        edit: impl FnOnce(&mut [u8]) -> (R, bool),
+    ) -> (R, bool) {
         let Str::Blob(blob) = entry.str() else {
             unreachable!("the caller matched a blob");
         };
         self.blob_bytes -= blob.bytes().capacity();
         let bytes = entry.blob_mut().expect("the caller matched a blob");
-        if bytes.len() < len {
+        let grown = bytes.len() < len;
+        if grown {
             if bytes.capacity() < len {
                 bytes.reserve_exact(roomy(len) - bytes.len());
             }
             bytes.resize(len, 0);
         }
-        let result = edit(bytes);
+        let (result, changed) = edit(bytes);
         self.blob_bytes += bytes.capacity();
-        result
+        (result, changed || grown)
     }
 
-    /// Stores bytes that were changed in place.
-    fn store(&mut self, db: usize, key: Key<'_>, bytes: Vec<u8>, expiry: Expiry) {
+    /// Stores bytes that the command has built, without copying long ones. Redis calls such a
+    /// string `raw`.
+    pub fn set_built(&mut self, db: usize, key: Key<'_>, bytes: Vec<u8>, expiry: Expiry) {
         let blob = Blob::new(bytes);
         self.set(db, key, NewValue::Bytes(&blob), Some(&blob), expiry);
+        self.mark_raw(db, key);
+    }
+
+    fn mark_raw(&mut self, db: usize, key: Key<'_>) {
         if let Some((_, entry)) = self.live(db, key) {
             entry.set_raw(true);
         }
+    }
+
+    /// The items at several keys at once, `None` where there is none, with the effects of a
+    /// [`Shard::look`] at each.
+    pub fn look_all<'k>(
+        &mut self,
+        db: usize,
+        keys: impl IntoIterator<Item = Key<'k>>,
+        look: Look,
+    ) -> Vec<Option<Item<'_>>> {
+        // A look-up removes at most the entry that it looks for, and only if that has expired, so
+        // the entries that were found before stay where they are.
+        let found = keys.into_iter().map(|key| {
+            let item = self.look(db, key, look)?;
+            Some(shard::item(item.entry.0))
+        });
+        found.collect()
     }
 }
 

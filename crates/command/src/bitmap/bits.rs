@@ -1,0 +1,256 @@
+//! Bits of byte strings: reading, counting, finding and combining them, a word at a time where
+//! there are many. Bit 0 is the highest of byte 0, so words are read big-endian.
+
+use std::ops::RangeInclusive;
+
+/// What the numbers of a range count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Byte,
+    Bit,
+}
+
+impl Unit {
+    /// How many units a string of `bytes` bytes has.
+    pub fn of(self, bytes: usize) -> u64 {
+        match self {
+            Unit::Byte => bytes as u64,
+            Unit::Bit => bytes as u64 * 8,
+        }
+    }
+
+    pub fn first_bit(self, index: u64) -> u64 {
+        match self {
+            Unit::Byte => index * 8,
+            Unit::Bit => index,
+        }
+    }
+
+    pub fn last_bit(self, index: u64) -> u64 {
+        match self {
+            Unit::Byte => index * 8 + 7,
+            Unit::Bit => index,
+        }
+    }
+}
+
+/// The bit at an offset; clear beyond the end.
+pub fn get(bytes: &[u8], offset: u64) -> bool {
+    let byte = bytes.get((offset >> 3) as usize).copied().unwrap_or(0);
+    byte >> (7 - (offset & 7)) & 1 == 1
+}
+
+/// Sets the bit at an offset within the bytes.
+pub fn set(bytes: &mut [u8], offset: u64, bit: bool) {
+    let byte = &mut bytes[(offset >> 3) as usize];
+    let place = 7 - (offset & 7);
+    *byte = *byte & !(1 << place) | u8::from(bit) << place;
+}
+
+/// The unsigned number in `width` bits, at most 64, from an offset on; zeros follow the bytes.
+pub fn read(bytes: &[u8], offset: u64, width: u32) -> u64 {
+    let (first, count, below) = span(offset, width);
+    let tail = bytes.get(first..).unwrap_or(&[]);
+    let byte = |i| u128::from(tail.get(i).copied().unwrap_or(0));
+    let wide = (0..count).fold(0, |wide, i| wide << 8 | byte(i));
+    (wide >> below & ones(width)) as u64
+}
+
+/// Writes the lower `width` bits, at most 64, of a number; all of them lie within the bytes.
+pub fn write(bytes: &mut [u8], offset: u64, width: u32, value: u64) {
+    let (first, count, below) = span(offset, width);
+    let place = &mut bytes[first..first + count];
+    let wide = place.iter().fold(0, |wide, b| wide << 8 | u128::from(*b));
+    let mask = ones(width) << below;
+    let wide = wide & !mask | u128::from(value) << below & mask;
+    let wide = wide.to_be_bytes();
+    place.copy_from_slice(&wide[wide.len() - count..]);
+}
+
+/// The first of the bytes that hold a number, how many they are, and how many bits of the last of
+/// them do not belong to it.
+fn span(offset: u64, width: u32) -> (usize, usize, u32) {
+    let end = (offset & 7) as u32 + width;
+    let count = end.div_ceil(8);
+    ((offset >> 3) as usize, count as usize, count * 8 - end)
+}
+
+fn ones(width: u32) -> u128 {
+    (1 << width) - 1
+}
+
+/// The bytes that hold the bits from `first` to `last`, and masks of those bits in the first and in
+/// the last of them.
+fn cover(first: u64, last: u64) -> (RangeInclusive<usize>, u8, u8) {
+    let head = 0xff >> (first & 7);
+    let tail = 0xff << (7 - (last & 7));
+    ((first >> 3) as usize..=(last >> 3) as usize, head, tail)
+}
+
+/// How many bits from `first` to `last`, both within the bytes, are set.
+pub fn count(bytes: &[u8], first: u64, last: u64) -> u64 {
+    let (range, head, tail) = cover(first, last);
+    match &bytes[range] {
+        [] => 0,
+        [only] => u64::from((only & head & tail).count_ones()),
+        [start, middle @ .., end] => {
+            let edges = (start & head).count_ones() + (end & tail).count_ones();
+            u64::from(edges) + count_all(middle)
+        }
+    }
+}
+
+fn count_all(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words = words.iter().map(|w| u64::from_ne_bytes(*w).count_ones());
+    let rest = rest.iter().map(|b| b.count_ones());
+    words.chain(rest).map(u64::from).sum()
+}
+
+/// The offset of the first bit equal to `bit` from `first` to `last`, both within the bytes.
+pub fn find(bytes: &[u8], bit: bool, first: u64, last: u64) -> Option<u64> {
+    let (range, head, tail) = cover(first, last);
+    let start = *range.start();
+    // Inverted if need be, the bit to find is a set one.
+    let flip = if bit { 0 } else { 0xff };
+    let at = |i: usize, byte: u8| (start + i) as u64 * 8 + u64::from(byte.leading_zeros());
+    match &bytes[range] {
+        [] => None,
+        [only] => {
+            let byte = (only ^ flip) & head & tail;
+            (byte != 0).then(|| at(0, byte))
+        }
+        [start, middle @ .., end] => {
+            let byte = (start ^ flip) & head;
+            if byte != 0 {
+                return Some(at(0, byte));
+            }
+            let skip = if bit { 0 } else { u64::MAX };
+            let (words, _) = middle.as_chunks::<8>();
+            let same = |word: &&[u8; 8]| u64::from_ne_bytes(**word) == skip;
+            let from = words.iter().take_while(same).count() * 8;
+            let mut rest = middle.iter().enumerate().skip(from);
+            if let Some((i, byte)) = rest.find(|(_, byte)| **byte ^ flip != 0) {
+                return Some(at(1 + i, byte ^ flip));
+            }
+            let byte = (end ^ flip) & tail;
+            (byte != 0).then(|| at(1 + middle.len(), byte))
+        }
+    }
+}
+
+/// How BITOP combines its sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    And,
+    Or,
+    Xor,
+    Not,
+    /// Set in the first source and in no other.
+    Diff,
+    /// Set in another source and not in the first.
+    Diff1,
+    /// Set in the first source and in another.
+    AndOr,
+    /// Set in exactly one source.
+    One,
+}
+
+/// Bytes of each source that are combined before the next bytes are, so that they stay cached.
+const BLOCK: usize = 4096;
+
+impl Operator {
+    const ALL: [Operator; 8] = [
+        Operator::And,
+        Operator::Or,
+        Operator::Xor,
+        Operator::Not,
+        Operator::Diff,
+        Operator::Diff1,
+        Operator::AndOr,
+        Operator::One,
+    ];
+
+    pub fn named(word: &[u8]) -> Option<Operator> {
+        let is = |o: &Operator| word.eq_ignore_ascii_case(o.name().as_bytes());
+        Operator::ALL.into_iter().find(is)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Operator::And => "AND",
+            Operator::Or => "OR",
+            Operator::Xor => "XOR",
+            Operator::Not => "NOT",
+            Operator::Diff => "DIFF",
+            Operator::Diff1 => "DIFF1",
+            Operator::AndOr => "ANDOR",
+            Operator::One => "ONE",
+        }
+    }
+
+    /// Whether the first source plays another part than the others, of which there must be one.
+    pub fn has_main_source(self) -> bool {
+        matches!(self, Operator::Diff | Operator::Diff1 | Operator::AndOr)
+    }
+
+    /// The result, as long as the longest source; shorter ones end in zeros. There is at least one
+    /// source.
+    pub fn combine(self, sources: &[&[u8]]) -> Vec<u8> {
+        let len = sources.iter().map(|s| s.len()).max().unwrap_or(0);
+        let [first, others @ ..] = sources else {
+            return Vec::new();
+        };
+        let mut result = Vec::with_capacity(len);
+        result.extend_from_slice(first);
+        result.resize(len, 0);
+        for (i, block) in result.chunks_mut(BLOCK).enumerate() {
+            let from = i * BLOCK;
+            let parts = others.iter().filter_map(|other| other.get(from..));
+            self.combine_block(block, parts);
+        }
+        result
+    }
+
+    /// Combines `result`, which is of the first source, with what the others have from there on.
+    fn combine_block<'s>(self, result: &mut [u8], others: impl Iterator<Item = &'s [u8]>) {
+        let mut scratch = [0; BLOCK];
+        let scratch = &mut scratch[..result.len()];
+        match self {
+            Operator::And => others.for_each(|other| {
+                each(result, other, |a, b| a & b);
+                result.iter_mut().skip(other.len()).for_each(|a| *a = 0);
+            }),
+            Operator::Or => others.for_each(|other| each(result, other, |a, b| a | b)),
+            Operator::Xor => others.for_each(|other| each(result, other, |a, b| a ^ b)),
+            Operator::Not => result.iter_mut().for_each(|a| *a = !*a),
+            Operator::Diff => others.for_each(|other| each(result, other, |a, b| a & !b)),
+            Operator::Diff1 => {
+                others.for_each(|other| each(scratch, other, |a, b| a | b));
+                each(result, scratch, |a, b| !a & b);
+            }
+            Operator::AndOr => {
+                others.for_each(|other| each(scratch, other, |a, b| a | b));
+                each(result, scratch, |a, b| a & b);
+            }
+            Operator::One => {
+                // The scratch holds the bits that are set in two sources or more.
+                for other in others {
+                    for ((many, any), b) in scratch.iter_mut().zip(&mut *result).zip(other) {
+                        *many |= *any & b;
+                        *any |= b;
+                    }
+                }
+                each(result, scratch, |a, b| a & !b);
+            }
+        }
+    }
+}
+
+/// Combines `a` with `b` byte by byte as far as both go, which compiles to wide instructions.
+#[inline]
+fn each(a: &mut [u8], b: &[u8], with: impl Fn(u8, u8) -> u8) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = with(*a, *b);
+    }
+}
