@@ -173,10 +173,25 @@ const FREE: Slot = Slot {
 pub struct Table<H> {
     /// Commands, then their subcommands.
     entries: Vec<Entry<H>>,
-    commands: usize,
+    /// What clients call each command, in lower case: its row's name unless it was renamed.
+    names: Vec<Vec<u8>>,
     slots: Box<[Slot]>,
     multiplier: u64,
     shift: u32,
+}
+
+/// A command that goes by another name than its row's, or by none if `to` is empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Rename<'a> {
+    pub from: &'a [u8],
+    pub to: &'a [u8],
+}
+
+/// Why a table cannot be built: which [`Rename`], and what is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadRename {
+    pub index: usize,
+    pub reason: &'static str,
 }
 
 impl<H> Table<H> {
@@ -187,6 +202,17 @@ impl<H> Table<H> {
         containers: &[&'static Container],
         host: Vec<Row<H>>,
     ) -> Table<H> {
+        Table::renamed(families, containers, host, &[]).expect("nothing is renamed")
+    }
+
+    /// The table with some commands renamed, one change after the other. Only clients see the new
+    /// names: errors, statistics and COMMAND keep to the rows'.
+    pub fn renamed(
+        families: &[&'static [Command]],
+        containers: &[&'static Container],
+        host: Vec<Row<H>>,
+        renames: &[Rename<'_>],
+    ) -> Result<Table<H>, BadRename> {
         let data = families.iter().flat_map(|f| f.iter());
         let mut rows: Vec<Row<H>> = data.map(|c| data_row(None, c)).collect();
         for container in containers {
@@ -200,15 +226,30 @@ impl<H> Table<H> {
             );
         }
         rows.extend(host);
-        let (commands, subcommands): (Vec<_>, Vec<_>) =
+        let (mut commands, mut subcommands): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|r| r.parent.is_none());
-        Table::index(link(commands, subcommands))
+        let mut names = names(&commands);
+        for (index, rename) in renames.iter().enumerate() {
+            let bad = |reason| BadRename { index, reason };
+            let place = |name: &[u8]| names.iter().position(|n| n.eq_ignore_ascii_case(name));
+            let row = place(rename.from).ok_or(bad("No such command in rename-command"))?;
+            if rename.to.is_empty() {
+                let removed = commands.remove(row).spec.name;
+                subcommands.retain(|r| r.parent != Some(removed));
+                names.remove(row);
+            } else if rename.to.len() > NAME_MAX {
+                return Err(bad("Target command name is too long"));
+            } else if place(rename.to).is_some() {
+                return Err(bad("Target command name already exists"));
+            } else {
+                names[row] = rename.to.to_ascii_lowercase();
+            }
+        }
+        Ok(Table::index(link(commands, subcommands), names))
     }
 
-    /// Builds the slots for entries whose commands come first.
-    fn index(entries: Vec<Entry<H>>) -> Table<H> {
-        let commands = entries.iter().take_while(|e| e.parent.is_none()).count();
-        let names: Vec<&str> = entries[..commands].iter().map(|e| e.spec.name).collect();
+    /// Builds the slots for entries whose commands come first and are called `names`.
+    fn index(entries: Vec<Entry<H>>, names: Vec<Vec<u8>>) -> Table<H> {
         let size = (names.len() * 4).next_power_of_two();
         let shift = u64::BITS - size.trailing_zeros();
         // Weyl steps of the golden ratio: odd multipliers that have little in common.
@@ -220,7 +261,7 @@ impl<H> Table<H> {
             .expect("there are multipliers");
         Table {
             entries,
-            commands,
+            names,
             slots,
             multiplier,
             shift,
@@ -238,10 +279,10 @@ impl<H> Table<H> {
                 return None;
             }
             if slot.word == word && usize::from(slot.len) == name.len() {
-                let entry = &self.entries[usize::from(slot.entry) - 1];
+                let i = usize::from(slot.entry) - 1;
                 // The word of a short name is the name.
-                if name.len() <= 8 || entry.spec.name.as_bytes().eq_ignore_ascii_case(name) {
-                    return Some(entry);
+                if name.len() <= 8 || self.names[i].eq_ignore_ascii_case(name) {
+                    return Some(&self.entries[i]);
                 }
             }
             at = (at + 1) & (self.slots.len() - 1);
@@ -281,7 +322,7 @@ impl<H> Table<H> {
 
     /// The commands, without subcommands.
     pub fn commands(&self) -> &[Entry<H>] {
-        &self.entries[..self.commands]
+        &self.entries[..self.names.len()]
     }
 
     pub fn subcommands(&self, of: &Entry<H>) -> &[Entry<H>] {
@@ -295,6 +336,25 @@ fn data_row<H>(parent: Option<&'static str>, command: &'static Command) -> Row<H
         spec: &command.spec,
         run: Run::Data(command.form),
     }
+}
+
+/// The commands' names. Panics when two have one.
+fn names<H>(commands: &[Row<H>]) -> Vec<Vec<u8>> {
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for row in commands {
+        let name = row.spec.name;
+        assert_eq!(
+            name,
+            name.to_ascii_lowercase(),
+            "names of rows are in lower case"
+        );
+        assert!(
+            !names.iter().any(|n| n == name.as_bytes()),
+            "two rows have the name {name}"
+        );
+        names.push(name.as_bytes().to_vec());
+    }
+    names
 }
 
 /// Numbers commands, then the subcommands of each.
@@ -338,18 +398,17 @@ fn link<H>(commands: Vec<Row<H>>, mut subcommands: Vec<Row<H>>) -> Vec<Entry<H>>
     entries
 }
 
+/// The longest name of a command, in bytes: a slot's field for it is one byte.
+const NAME_MAX: usize = 255;
+
 /// Slots with all names in them, and how many steps finding each once takes beyond its home.
-fn fill(names: &[&str], multiplier: u64, shift: u32, size: usize) -> (Box<[Slot]>, usize) {
+fn fill(names: &[Vec<u8>], multiplier: u64, shift: u32, size: usize) -> (Box<[Slot]>, usize) {
     let mut slots = vec![FREE; size].into_boxed_slice();
     let mut probes = 0;
     for (i, name) in names.iter().enumerate() {
-        let lower = name.to_ascii_lowercase();
-        assert_eq!(*name, lower, "names of rows are in lower case");
-        let word = word(name.as_bytes());
+        let word = word(name);
         let mut at = home(word, multiplier, shift);
         while slots[at].entry != 0 {
-            let other = usize::from(slots[at].entry) - 1;
-            assert_ne!(names[other], *name, "two rows have one name");
             at = (at + 1) & (size - 1);
             probes += 1;
         }
@@ -550,6 +609,55 @@ mod tests {
             &cut[..25]
         );
         check(&format!("a {some} {long} z"), Err(&want));
+    }
+
+    #[test]
+    fn renamed_commands_go_by_their_new_name_only() {
+        static PING: Spec = Spec {
+            name: "ping",
+            ..Spec::DEFAULT
+        };
+        let build = |renames: &[(&str, &str)]| {
+            let renames: Vec<Rename> = renames
+                .iter()
+                .map(|(from, to)| Rename {
+                    from: from.as_bytes(),
+                    to: to.as_bytes(),
+                })
+                .collect();
+            let host = vec![Row::command(&PING, 1u8)];
+            Table::renamed(FAMILIES, CONTAINERS, host, &renames)
+        };
+        let table = build(&[
+            ("Get", "a-new-name-for-GET"),
+            ("object", ""),
+            ("ping", "get"),
+        ])
+        .expect("good renames");
+        let find = |name: &str| table.find(name.as_bytes()).map(|e| e.spec.name);
+        assert_eq!(find("A-NEW-name-for-get"), Some("get"));
+        assert_eq!(find("get"), Some("ping"));
+        assert_eq!(find("ping"), None);
+        assert_eq!(find("object"), None);
+        assert!(
+            table
+                .entries()
+                .iter()
+                .all(|e| !e.full_name.starts_with("object"))
+        );
+        let long = "x".repeat(256);
+        for (renames, index, reason) in [
+            (
+                &[("get", "x"), ("nope", "")][..],
+                1,
+                "No such command in rename-command",
+            ),
+            (&[("get", "SET")], 0, "Target command name already exists"),
+            (&[("get", &long)], 0, "Target command name is too long"),
+        ] {
+            let error = build(renames).map(|_| ()).unwrap_err();
+            assert_eq!(error, BadRename { index, reason });
+        }
     }
 
     #[test]
