@@ -1,7 +1,7 @@
 //! How long the parser takes for a command of a pipeline, and the encoder for a reply.
 //!
-//! `cargo run --release -p shoal-resp --example parse_speed`, or under
-//! `valgrind --tool=callgrind` with a small round count as the argument for exact instructions.
+//! `cargo run --release -p shoal-resp --example parse_speed [ROUNDS [NAME]]`. For instructions instead
+//! of time, run one NAME under `valgrind --tool=callgrind` with two counts of ROUNDS and compare.
 
 use resp::parse::{Batch, Frame, Input, Limits};
 use resp::{Protocol, Reply};
@@ -18,6 +18,9 @@ const LIMITS: Limits = Limits {
 /// Times `work`, which does one pipeline's worth, and prints nanoseconds per command: the best of
 /// five runs, because whatever else the machine does only ever adds.
 fn time(name: &str, rounds: usize, mut work: impl FnMut()) {
+    if std::env::args().nth(2).is_some_and(|only| only != name) {
+        return;
+    }
     let mut best = f64::INFINITY;
     for _ in 0..5 {
         let start = Instant::now();

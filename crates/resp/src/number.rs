@@ -49,11 +49,15 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     Some(value)
 }
 
-/// Decimal text of an integer on the stack.
+/// Decimal text of an integer on the stack, with room for a line's first byte before it and the
+/// line's end behind it, so that a reply takes all of them in one go.
 pub struct Decimal {
-    text: [u8; I64_DIGITS],
+    text: [u8; END + 2],
     start: u8,
 }
+
+/// Where the digits end.
+const END: usize = 1 + I64_DIGITS;
 
 const PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819\
 2021222324252627282930313233343536373839\
@@ -67,7 +71,7 @@ impl Decimal {
         let mut d = Decimal::unsigned(value.unsigned_abs());
         if value < 0 {
             d.start -= 1;
-            d.text[d.start as usize] = b'-';
+            d.text[usize::from(d.start)] = b'-';
         }
         d
     }
@@ -75,8 +79,9 @@ impl Decimal {
     /// Decimal text of `value`. Two digits at a time, from the end.
     #[inline]
     pub fn unsigned(mut value: u64) -> Decimal {
-        let mut text = [0u8; I64_DIGITS];
-        let mut at = I64_DIGITS;
+        let mut text = [0u8; END + 2];
+        text[END..].copy_from_slice(b"\r\n");
+        let mut at = END;
         while value >= 100 {
             let pair = (value % 100) as usize * 2;
             value /= 100;
@@ -99,7 +104,15 @@ impl Decimal {
 
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.text[self.start as usize..]
+        &self.text[usize::from(self.start)..END]
+    }
+
+    /// The digits between `first` and a line end.
+    #[inline]
+    pub fn as_line(&mut self, first: u8) -> &[u8] {
+        let start = usize::from(self.start) - 1;
+        self.text[start] = first;
+        &self.text[start..]
     }
 }
 

@@ -10,6 +10,9 @@ use bytes::Bytes;
 /// Values of at least this many bytes are shared with the output instead of copied.
 pub const SHARE_MIN: usize = 16 * 1024;
 
+/// Room for the line before a bulk string and the line end behind it.
+const LINE_ROOM: usize = 24;
+
 /// The protocol that a client has asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -166,21 +169,16 @@ impl Reply {
     #[inline]
     pub fn int(&mut self, value: i64) {
         match value {
-            0 => self.raw(b":0\r\n"),
-            1 => self.raw(b":1\r\n"),
-            _ => self.line(b':', Decimal::signed(value).as_bytes()),
+            0..100 => self.header(b':', value as usize),
+            _ => self.raw(Decimal::signed(value).as_line(b':')),
         }
     }
 
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, value: &[u8]) {
-        let len = Decimal::unsigned(value.len() as u64);
-        let len = len.as_bytes();
-        self.buf.reserve(value.len() + len.len() + 5);
-        self.buf.push(b'$');
-        self.buf.extend_from_slice(len);
-        self.buf.extend_from_slice(b"\r\n");
+        self.buf.reserve(value.len() + LINE_ROOM);
+        self.header(b'$', value.len());
         self.buf.extend_from_slice(value);
         self.buf.extend_from_slice(b"\r\n");
     }
@@ -190,7 +188,7 @@ impl Reply {
         if value.len() < SHARE_MIN {
             return self.bulk(&value);
         }
-        self.line(b'$', Decimal::unsigned(value.len() as u64).as_bytes());
+        self.header(b'$', value.len());
         self.spliced += value.len();
         self.splices.push(Splice {
             at: self.buf.len(),
@@ -299,21 +297,29 @@ impl Reply {
     }
 
     fn close(&mut self, mark: Mark, kind: u8, len: usize) {
-        let digits = Decimal::unsigned(len as u64);
-        let mut header = Vec::with_capacity(24);
-        header.push(kind);
-        header.extend_from_slice(digits.as_bytes());
-        header.extend_from_slice(b"\r\n");
-        let by = header.len();
-        self.buf.splice(mark.at..mark.at, header);
+        let mut digits = Decimal::unsigned(len as u64);
+        let header = digits.as_line(kind);
+        let (by, end) = (header.len(), self.buf.len());
+        self.buf.extend_from_slice(header);
+        self.buf.copy_within(mark.at..end, mark.at + by);
+        self.buf[mark.at..mark.at + by].copy_from_slice(header);
         for s in &mut self.splices[mark.splices..] {
             s.at += by;
         }
     }
 
+    /// A line of `kind` and a length. Short lengths have lines of fixed sizes, which are copied
+    /// without a call.
     #[inline]
     fn header(&mut self, kind: u8, len: usize) {
-        self.line(kind, Decimal::unsigned(len as u64).as_bytes());
+        match len as u64 {
+            n @ 0..10 => self.raw(&[kind, b'0' + n as u8, b'\r', b'\n']),
+            n @ 10..100 => {
+                let [tens, ones] = [n as u8 / 10, n as u8 % 10];
+                self.raw(&[kind, b'0' + tens, b'0' + ones, b'\r', b'\n']);
+            }
+            n => self.raw(Decimal::unsigned(n).as_line(kind)),
+        }
     }
 
     #[inline]
