@@ -85,7 +85,10 @@ impl<'a> Context<'a> {
     pub fn prefetch_keys(&self, first: usize, step: usize) {
         let mut hashes = [0; Self::PREFETCHED];
         let mut n = 0;
-        for i in (first..self.args.len()).step_by(step).take(Self::PREFETCHED) {
+        for i in (first..self.args.len())
+            .step_by(step)
+            .take(Self::PREFETCHED)
+        {
             hashes[n] = self.key(i).hash;
             n += 1;
         }

@@ -23,7 +23,9 @@ mod testing;
 
 pub use context::Context;
 pub use error::Error;
-pub use spec::{Arity, Command, Container, Deprecated, Effect, Flags, Form, Handler, Merge, Outcome, Spec};
+pub use spec::{
+    Arity, Command, Container, Deprecated, Effect, Flags, Form, Handler, Merge, Outcome, Spec,
+};
 
 /// All families of this crate, in the order of the documentation.
 pub static FAMILIES: &[&[Command]] = &[
