@@ -782,7 +782,8 @@ mod tests {
             },
             ..ONE
         };
-        const CASES: &[(&[KeySpec], (i64, i64, i64), bool)] = &[
+        type Case = (&'static [KeySpec], (i64, i64, i64), bool);
+        const CASES: &[Case] = &[
             (&[], (0, 0, 0), false),
             (&[ONE], (1, 1, 1), false),
             (&[ONE, TWO], (1, 2, 1), false),

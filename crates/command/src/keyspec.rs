@@ -122,7 +122,7 @@ impl KeySpec {
                 let n = usize::try_from(n).ok()?;
                 let first = begin + first;
                 let end = first.checked_add(n.checked_mul(step)?)?;
-                (end <= args.len() + step - 1).then(|| (first..end).step_by(step).collect())
+                (end < args.len() + step).then(|| (first..end).step_by(step).collect())
             }
             Find::Unknown => None,
         }
