@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
-use crate::string::{Text, range, wrote};
+use crate::string::{Text, ordered_range, range, wrote};
 use bits::{Operator, Unit};
 use resp::Args;
 use resp::number::parse_i64;
@@ -180,7 +180,7 @@ fn bitcount(ctx: &mut Context<'_>) -> Outcome {
     let unit = unit(ctx.args, 4)?;
     let count = ctx.string(key, Look::Use)?.map_or(0, |string| {
         let text = Text::from(string);
-        let range = range(start, end, unit.of(text.len()));
+        let range = ordered_range(start, end, unit.of(text.len()));
         range.map_or(0, |(start, end)| {
             bits::count(&text, unit.first_bit(start), unit.last_bit(end))
         })

@@ -87,11 +87,8 @@ pub(crate) fn wrote(changed: bool) -> Effect {
 }
 
 /// The inclusive range that `start` and `end` select of `len` elements, negative ones counted from
-/// the end, or `None` if it is empty. An end that lies before the beginning is the first element.
+/// the end, or `None` if it is empty. What lies before the beginning is the first element.
 pub(crate) fn range(start: i64, end: i64, len: u64) -> Option<(u64, u64)> {
-    if start < 0 && end < 0 && start > end {
-        return None;
-    }
     let from_start = |i: i64| match u64::try_from(i) {
         Ok(i) => i,
         Err(_) => len.saturating_sub(i.unsigned_abs()),
@@ -99,6 +96,15 @@ pub(crate) fn range(start: i64, end: i64, len: u64) -> Option<(u64, u64)> {
     let start = from_start(start);
     let end = from_start(end).min(len.checked_sub(1)?);
     (start <= end).then_some((start, end))
+}
+
+/// [`range`], for commands that see at once that two negative numbers are in the wrong order. Where
+/// both lie before the beginning, this makes a difference.
+pub(crate) fn ordered_range(start: i64, end: i64, len: u64) -> Option<(u64, u64)> {
+    if start < 0 && end < 0 && start > end {
+        return None;
+    }
+    range(start, end, len)
 }
 
 /// The error of growing a string to more than `max` bytes.
@@ -322,7 +328,7 @@ fn getrange(ctx: &mut Context<'_>) -> Outcome {
 
 fn reply_range(reply: &mut Reply, string: Str<'_>, start: i64, end: i64) {
     let text = Text::from(string);
-    let Some((start, end)) = range(start, end, text.len() as u64) else {
+    let Some((start, end)) = ordered_range(start, end, text.len() as u64) else {
         return reply.bulk(b"");
     };
     let range = start as usize..=end as usize;

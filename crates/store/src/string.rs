@@ -1,7 +1,8 @@
 //! String values changed in place.
 
-use crate::entry::{Blob, Entry, Kind, NewValue, Str};
+use crate::entry::{self, Blob, Entry, Kind, NewValue, Str};
 use crate::shard::{self, Expiry, Item, Key, Look, Shard, WrongType};
+use crate::table::Found;
 
 /// What [`Shard::update_int`] came to nothing for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,21 +61,25 @@ impl Shard {
         len: usize,
         edit: impl FnOnce(&mut [u8]) -> (R, bool),
     ) -> Result<(R, bool), WrongType> {
-        let Some((_, entry)) = self.live(db, key) else {
+        let Some((found, mut entry)) = self.live(db, key) else {
             let edit = |bytes: &mut [u8]| (edit(bytes).0, true);
             return Ok(self.edit_copy(db, key, &[], len, Expiry::Clear, edit));
         };
+        if let Str::Int(v) = entry.str() {
+            let text = v.to_string().into_bytes();
+            if !entry::fits_inline(key.bytes.len(), text.len(), entry.has_expiry()) {
+                return Ok(self.edit_copy(db, key, &text, len, Expiry::Keep, edit));
+            }
+            entry = self.spell(db, found, entry, &text);
+        }
         let (result, changed) = match entry.str() {
-            Str::Bytes(b) if b.len() >= len => {
-                let (result, changed) = edit(entry.inline_mut().expect("kind was matched"));
-                entry.set_raw(entry.is_raw() || changed);
-                (result, changed)
+            Str::Bytes(b) if b.len() < len => {
+                return Ok(self.edit_copy(db, key, b, len, Expiry::Keep, edit));
             }
             Str::Blob(_) => self.edit_blob(entry, len, edit),
-            Str::Bytes(b) => return Ok(self.edit_copy(db, key, b, len, Expiry::Keep, edit)),
-            Str::Int(v) => {
-                let bytes = v.to_string().into_bytes();
-                return Ok(self.edit_copy(db, key, &bytes, len, Expiry::Keep, edit));
+            _ => {
+                entry.set_raw(true);
+                edit(entry.inline_mut().expect("the others were matched"))
             }
         };
         self.touch(entry);
@@ -82,6 +87,16 @@ impl Shard {
             self.changed();
         }
         Ok((result, changed))
+    }
+
+    /// Puts the text of an integer, which fits, in its place: the form changes, not the value.
+    fn spell(&mut self, db: usize, found: Found, old: Entry, text: &[u8]) -> Entry {
+        let value = NewValue::Bytes(text);
+        let entry = Entry::create(&mut self.slab, old.key(), value, old.expiry());
+        entry.set_access(old.access());
+        self.substitute(db, found, old, entry);
+        self.release(old);
+        entry
     }
 
     /// Edits a copy of `old` and stores it if that or the new length makes a difference.

@@ -206,7 +206,7 @@ impl Operator {
         result.resize(len, 0);
         for (i, block) in result.chunks_mut(BLOCK).enumerate() {
             let from = i * BLOCK;
-            let parts = others.iter().filter_map(|other| other.get(from..));
+            let parts = others.iter().map(|other| other.get(from..).unwrap_or(&[]));
             self.combine_block(block, parts);
         }
         result

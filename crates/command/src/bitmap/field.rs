@@ -189,7 +189,7 @@ fn run(operation: &Operation, bytes: &mut [u8], reply: &mut Reply) -> bool {
             return false;
         }
         Action::Add(by) => old + i128::from(by),
-        Action::Set(value) if field.signed => value.into(),
+        Action::Set(value) if field.signed => field.signed_to_set(value),
         // A negative number is taken for the large one of the same bits.
         Action::Set(value) => (value as u64).into(),
     };
@@ -219,6 +219,15 @@ impl Field {
         } else {
             (raised >> unused).into()
         }
+    }
+
+    /// A number to be set in a signed field. Redis looks whether it is too high by taking it from
+    /// the largest one in 64 bits, which the lowest numbers overflow: they count as too high, with
+    /// the same lower bits.
+    fn signed_to_set(&self, value: i64) -> i128 {
+        let max = i64::MAX >> (u64::BITS - self.width);
+        let low = self.width < u64::BITS && max.checked_sub(value).is_none();
+        i128::from(value) + if low { 1 << u64::BITS } else { 0 }
     }
 
     /// The number that is stored for `value`, or `None` if it must not be.
