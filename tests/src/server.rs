@@ -110,10 +110,17 @@ fn target_directory() -> PathBuf {
 pub struct Setup {
     program: Program,
     shards: usize,
+    file: Option<PathBuf>,
     directives: Vec<(String, Vec<String>)>,
 }
 
 impl Setup {
+    /// A configuration file; what the harness needs is given behind it and overrides it.
+    pub fn file(mut self, path: &Path) -> Setup {
+        self.file = Some(path.to_owned());
+        self
+    }
+
     /// A directive of the configuration file; several words are separated by spaces.
     pub fn with(mut self, name: &str, value: &str) -> Setup {
         self.directives
@@ -178,6 +185,7 @@ impl Setup {
     fn command(&self, program: &Path, directory: &Path, port: u16) -> Command {
         let log = File::create(directory.join("log")).expect("a log file can be made");
         let mut command = Command::new(program);
+        command.args(&self.file);
         command.args([
             "--port",
             &port.to_string(),
@@ -211,7 +219,8 @@ impl Setup {
     }
 }
 
-fn free_port() -> io::Result<u16> {
+/// A port that was free a moment ago.
+pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())
@@ -278,6 +287,7 @@ impl Server {
         Setup {
             program,
             shards: 1,
+            file: None,
             directives: Vec::new(),
         }
     }

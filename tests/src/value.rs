@@ -180,7 +180,7 @@ fn map(f: &mut fmt::Formatter<'_>, open: &str, pairs: &[(Value, Value)]) -> fmt:
 /// The notation of [`crate::notation`], with the three forms of nothing told apart.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |t: &[u8]| String::from_utf8_lossy(t).into_owned();
+        let plain = |t: &[u8]| quoted(t).trim_matches('"').replace("\\\"", "\"");
         match self {
             Value::Simple(t) => write!(f, "+{}", plain(t)),
             Value::Error(t) => write!(f, "-{}", plain(t)),
