@@ -82,7 +82,7 @@ fn command_knows_itself() {
     command(&mut reply, &table);
     let text = String::from_utf8_lossy(reply.bytes()).replace("\r\n", "|");
     let start = "*1|*10|$7|command|:-1|*2|+loading|+stale|:0|:0|:0|*2|+@slow|+@connection|\
-                 *1|$28|nondeterministic_output_order|*0|*7|*10|$13|command|count|:2|";
+                 *1|$29|nondeterministic_output_order|*0|*7|*10|$13|command|count|:2|";
     assert!(text.starts_with(start), "{text}");
 }
 
