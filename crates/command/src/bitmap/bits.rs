@@ -254,3 +254,85 @@ fn each(a: &mut [u8], b: &[u8], with: impl Fn(u8, u8) -> u8) {
         *a = with(*a, *b);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn naive(bytes: &[u8]) -> Vec<bool> {
+        let bits = 0..bytes.len() as u64 * 8;
+        bits.map(|i| get(bytes, i)).collect()
+    }
+
+    /// Bytes that are mostly alike, so that words are skipped.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![8 => Just(0u8), 8 => Just(0xff), 1 => any::<u8>()];
+        vec(byte, 1..60)
+    }
+
+    proptest! {
+        #[test]
+        fn bits_are_counted_and_found(bytes in bytes(), a: u64, b: u64, bit: bool) {
+            let len = bytes.len() as u64 * 8;
+            let (first, last) = ((a % len).min(b % len), (a % len).max(b % len));
+            let bits = naive(&bytes);
+            let range = &bits[first as usize..=last as usize];
+            let set = range.iter().filter(|b| **b).count() as u64;
+            prop_assert_eq!(count(&bytes, first, last), set);
+            let found = range.iter().position(|b| *b == bit);
+            prop_assert_eq!(find(&bytes, bit, first, last), found.map(|i| first + i as u64));
+        }
+
+        #[test]
+        fn numbers_stay_where_they_are_written(
+            bytes in vec(any::<u8>(), 17..30), offset in 0u64..64, width in 1u32..=64, value: u64,
+        ) {
+            let mut changed = bytes.clone();
+            write(&mut changed, offset, width, value);
+            let mask = u64::MAX >> (64 - width);
+            prop_assert_eq!(read(&changed, offset, width), value & mask);
+            let field = offset..offset + u64::from(width);
+            for i in (0..bytes.len() as u64 * 8).filter(|i| !field.contains(i)) {
+                prop_assert_eq!(get(&changed, i), get(&bytes, i));
+            }
+        }
+
+        #[test]
+        fn sources_of_any_length_are_combined(
+            lengths in vec(prop_oneof![0..20usize, 4000..9000usize], 2..4), seed: u8,
+        ) {
+            let source = |(i, len): (usize, &usize)| -> Vec<u8> {
+                (0..*len).map(|j| (j * (i + 3)) as u8 ^ seed).collect()
+            };
+            let sources: Vec<Vec<u8>> = lengths.iter().enumerate().map(source).collect();
+            let slices: Vec<&[u8]> = sources.iter().map(|s| s.as_slice()).collect();
+            let len = lengths.iter().copied().max().unwrap_or(0);
+            for operator in Operator::ALL.into_iter().filter(|o| *o != Operator::Not) {
+                let result = operator.combine(&slices);
+                prop_assert_eq!(result.len(), len);
+                for i in (0..len).step_by(7) {
+                    let at = |s: &Vec<u8>| s.get(i).copied().unwrap_or(0);
+                    let (x, rest) = (at(&sources[0]), &sources[1..]);
+                    let any = rest.iter().map(at).fold(0, |a, b| a | b);
+                    let all = sources.iter().map(at);
+                    let want = match operator {
+                        Operator::And => all.fold(0xff, |a, b| a & b),
+                        Operator::Or => x | any,
+                        Operator::Xor => all.fold(0, |a, b| a ^ b),
+                        Operator::Not => unreachable!(),
+                        Operator::Diff => x & !any,
+                        Operator::Diff1 => !x & any,
+                        Operator::AndOr => x & any,
+                        Operator::One => (0..8)
+                            .map(|bit| 1u8 << bit)
+                            .filter(|bit| sources.iter().filter(|s| at(s) & bit != 0).count() == 1)
+                            .sum(),
+                    };
+                    prop_assert_eq!(result[i], want, "{} at {}", operator.name(), i);
+                }
+            }
+        }
+    }
+}

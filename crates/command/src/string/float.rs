@@ -440,3 +440,152 @@ impl Big {
         text.into_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(number: &str) -> Option<String> {
+        let number = Extended::parse(number.as_bytes())?;
+        Some(String::from_utf8(number.to_text()).expect("digits"))
+    }
+
+    #[test]
+    fn numbers_are_written_without_needless_digits() {
+        for (number, want) in [
+            ("0", "0"),
+            ("-0", "0"),
+            ("3", "3"),
+            ("3.0e3", "3000"),
+            ("+.5", "0.5"),
+            ("5.", "5"),
+            ("0.1", "0.1"),
+            ("-0.1", "-0.1"),
+            ("0x10", "16"),
+            ("0X1.8P-1", "0.75"),
+            ("1e-17", "0.00000000000000001"),
+            ("0.000000000000000004", "0"),
+            ("-1e-30", "0"),
+            ("3.6e-4951", "0"),
+            // Halves go to the even neighbour, of the 64 bits as of the 17 places.
+            ("18446744073709551617", "18446744073709551616"),
+            ("18446744073709551619", "18446744073709551620"),
+            ("0.000003814697265625", "0.00000381469726562"),
+            ("123456789.123456789", "123456789.12345678899873747"),
+        ] {
+            assert_eq!(text(number).as_deref(), Some(want), "{number}");
+        }
+    }
+
+    #[test]
+    fn the_largest_number_is_written_in_full() {
+        let largest = text("1.18973149535723176502e4932").expect("within range");
+        assert_eq!(largest.len(), 4933);
+        assert!(largest.starts_with("1189731495357231765021263853030970205169"));
+        assert!(
+            largest.ends_with("662444156604419552086811989770240"),
+            "{}",
+            &largest[4900..]
+        );
+        assert_eq!(text("1.18973149535723176509e4932"), None);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for number in [
+            "",
+            " 1",
+            "1 ",
+            "+",
+            "-",
+            ".",
+            "e5",
+            "1e",
+            "1e+",
+            "1x",
+            "0x",
+            "0x.",
+            "0x1p",
+            "1e5.5",
+            "nan",
+            "-nan",
+            "infin",
+            "1\0",
+            "--1",
+            "1_0",
+            "1e4933",
+            "1e-4952",
+            "1e99999999999999999",
+        ] {
+            assert_eq!(Extended::parse(number.as_bytes()), None, "{number:?}");
+        }
+        let long = "0".repeat(TEXT_MAX - 1);
+        assert!(Extended::parse(long.as_bytes()).is_some());
+        assert_eq!(Extended::parse(format!("{long}0").as_bytes()), None);
+    }
+
+    #[test]
+    fn infinities_are_read_and_never_a_sum() {
+        for number in ["inf", "-INF", "+Infinity"] {
+            let number = Extended::parse(number.as_bytes()).expect("an infinity");
+            assert!(!number.is_finite());
+            assert_eq!(Extended::ZERO.checked_add(number), None);
+        }
+        let large = Extended::parse(b"1e4932").expect("within range");
+        assert_eq!(large.checked_add(large), None);
+    }
+
+    #[test]
+    fn sums_are_rounded_once() {
+        for (a, b, want) in [
+            ("0.1", "0.2", "0.3"),
+            ("10.5", "0.1", "10.6"),
+            ("3.0e3", "200", "3200"),
+            ("9223372036854775807", "0.5", "9223372036854775807.5"),
+            ("18446744073709551615", "0.5", "18446744073709551616"),
+            ("18446744073709551614", "0.5", "18446744073709551614"),
+            (
+                "18446744073709551614",
+                "0.50000000001",
+                "18446744073709551615",
+            ),
+            ("18446744073709551616", "-0.5", "18446744073709551616"),
+            (
+                "18446744073709551616",
+                "-0.50000000001",
+                "18446744073709551615",
+            ),
+            ("1e30", "-1e30", "0"),
+            ("-0", "-0", "0"),
+            ("1", "-1e-40", "1"),
+        ] {
+            let [x, y] = [a, b].map(|n| Extended::parse(n.as_bytes()).expect("a number"));
+            for sum in [x.checked_add(y), y.checked_add(x)] {
+                let sum = sum.expect("finite").to_text();
+                assert_eq!(String::from_utf8_lossy(&sum), want, "{a} + {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_as_the_standard_library_reads_them() {
+        // A double is exact in extended precision, so its exact text reads back as itself.
+        let mut state = 1u64;
+        for _ in 0..2000 {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            let value = f64::from_bits(state);
+            if !value.is_finite() || value == 0.0 {
+                continue;
+            }
+            let number = Extended::parse(format!("{value:.1100}").as_bytes()).expect("a number");
+            let mantissa = (value.to_bits() << 12 >> 12 | 1 << 52) << 11;
+            if value.is_normal() {
+                assert_eq!(number.mantissa, mantissa, "{value:e}");
+                let exponent = (value.to_bits() >> 52 & 0x7ff) as i32 - 1075 - 11;
+                assert_eq!(number.exponent, exponent, "{value:e}");
+            }
+        }
+    }
+}

@@ -276,3 +276,53 @@ impl Places {
         &self.words[start..start + self.width]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// Length and matches by the table that Redis builds, walked as Redis walks it.
+    fn by_table(a: &[u8], b: &[u8]) -> (usize, Vec<(usize, usize)>) {
+        let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+        for i in 1..=a.len() {
+            for j in 1..=b.len() {
+                table[i][j] = if a[i - 1] == b[j - 1] {
+                    table[i - 1][j - 1] + 1
+                } else {
+                    table[i - 1][j].max(table[i][j - 1])
+                };
+            }
+        }
+        let (mut i, mut j) = (a.len(), b.len());
+        let mut matches = Vec::new();
+        while i > 0 && j > 0 {
+            if a[i - 1] == b[j - 1] {
+                i -= 1;
+                j -= 1;
+                matches.push((i, j));
+            } else if table[i - 1][j] > table[i][j - 1] {
+                i -= 1;
+            } else {
+                j -= 1;
+            }
+        }
+        (table[a.len()][b.len()], matches)
+    }
+
+    proptest! {
+        #[test]
+        fn bits_lead_the_same_way_as_the_table(
+            a in vec(b'a'..b'e', 0..200), b in vec(b'a'..b'f', 0..200),
+        ) {
+            let (len, want) = by_table(&a, &b);
+            let table = Table::new(&a, &b, true);
+            let mut got = Vec::new();
+            table.walk(|m| got.extend((0..m.len).rev().map(|k| (m.a + k, m.b + k))));
+            prop_assert_eq!(table.len, len);
+            prop_assert_eq!(got, want);
+            prop_assert_eq!(Table::new(&a, &b, false).len, len);
+        }
+    }
+}
