@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One reply. Two replies are equal only if they were the same bytes on the wire, so the three
 /// forms of nothing differ; [`crate::notation::Pattern`] is where they are alike.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     Simple(Vec<u8>),
     Error(Vec<u8>),
@@ -204,5 +204,12 @@ impl fmt::Display for Value {
             }
             Value::Closed => f.write_str("closed"),
         }
+    }
+}
+
+/// What a failed assertion shows: the notation, not the variants' names.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
     }
 }

@@ -1,1 +1,111 @@
-//! x
+//! COMMAND: the server's own description of its commands is whole and true.
+
+use harness::{Server, Value};
+
+/// The rows of COMMAND INFO, or of COMMAND, subcommands included.
+fn rows(reply: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    for row in reply.items() {
+        all.push(row.clone());
+        if let Some(subcommands) = row.items().get(9) {
+            all.extend(rows(subcommands));
+        }
+    }
+    all
+}
+
+fn name(row: &Value) -> String {
+    row.items()[0].string()
+}
+
+#[test]
+fn list_count_info_and_docs_agree() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let all = connection.line("COMMAND");
+    let count = connection.line("COMMAND COUNT").int();
+    assert_eq!(all.items().len() as i64, count);
+    let mut listed: Vec<String> = connection
+        .line("COMMAND LIST")
+        .items()
+        .iter()
+        .map(Value::string)
+        .collect();
+    let mut described: Vec<String> = rows(&all).iter().map(name).collect();
+    listed.sort();
+    described.sort();
+    assert_eq!(listed, described);
+    let docs = connection.line("COMMAND DOCS").pairs();
+    assert_eq!(docs.len() as i64, count);
+    for (name, doc) in docs {
+        for field in ["summary", "since", "group"] {
+            assert!(doc.field(field).is_some(), "{name} has no {field}");
+        }
+    }
+}
+
+/// A command called with fewer arguments than it says it needs refuses, and with as many it does not
+/// complain about their number.
+#[test]
+fn arities_are_true() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    for row in rows(&connection.line("COMMAND")) {
+        let (name, arity) = (name(&row), row.items()[1].int());
+        let few = (arity.unsigned_abs() as usize).saturating_sub(1);
+        let mut words: Vec<String> = name.split('|').map(str::to_owned).collect();
+        if few < words.len() {
+            continue;
+        }
+        words.resize(few, "1".to_owned());
+        let reply = connection.call(&words);
+        let expected = format!("ERR wrong number of arguments for '{name}' command");
+        assert_eq!(reply, Value::error(&expected), "{words:?}");
+        if arity > 0 {
+            words.resize(arity as usize + 1, "1".to_owned());
+            assert_eq!(
+                connection.call(&words),
+                Value::error(&expected),
+                "{words:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn keys_are_found_where_the_description_says() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    for (line, keys) in [
+        ("GET a", "a"),
+        ("SET a 1", "a"),
+        ("MSET a 1 b 2", "a b"),
+        ("DEL a b c", "a b c"),
+        ("BITOP AND a b c", "a b c"),
+        ("COPY a b", "a b"),
+        ("OBJECT ENCODING a", "a"),
+        ("LCS a b IDX", "a b"),
+    ] {
+        let reply = connection.line(&format!("COMMAND GETKEYS {line}"));
+        let found: Vec<String> = reply.items().iter().map(Value::string).collect();
+        assert_eq!(found.join(" "), keys, "{line}");
+    }
+}
+
+/// Commands take any case, and their containers say so of a subcommand that is none.
+#[test]
+fn names_are_found_in_any_case() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    for row in rows(&connection.line("COMMAND")) {
+        let name = name(&row);
+        for variant in [name.to_uppercase(), name.to_lowercase()] {
+            let info = connection.call(&["COMMAND", "INFO", &variant]);
+            assert_eq!(
+                info.items()[0].items().first(),
+                Some(&Value::bulk(&name)),
+                "{variant}"
+            );
+        }
+    }
+}

@@ -1,1 +1,201 @@
-//! x
+//! INFO: what it says is what happened.
+
+use harness::server::until;
+use harness::{Connection, Server, Value};
+use std::collections::HashMap;
+
+fn info(connection: &mut Connection, section: &str) -> HashMap<String, String> {
+    let text = connection.call(&["INFO", section]).string();
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn number(fields: &HashMap<String, String>, name: &str) -> u64 {
+    let text = fields
+        .get(name)
+        .unwrap_or_else(|| panic!("no {name} in {fields:?}"));
+    text.parse()
+        .unwrap_or_else(|_| panic!("{name} is '{text}'"))
+}
+
+#[test]
+fn who_it_is() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let fields = info(&mut connection, "server");
+    assert_eq!(number(&fields, "process_id"), u64::from(server.pid()));
+    assert_eq!(number(&fields, "tcp_port"), u64::from(server.port()));
+    assert_eq!(fields["run_id"].len(), 40);
+    assert!(fields.contains_key("redis_version"));
+    if fields.get("server_name").map(String::as_str) == Some("shoal") {
+        assert_eq!(fields["redis_version"], "8.0.0");
+        assert!(fields.contains_key("shoal_version"));
+    }
+}
+
+#[test]
+fn sections_are_chosen_by_name() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let headers = |text: Value| -> Vec<String> {
+        let text = text.string();
+        text.lines()
+            .filter_map(|l| l.strip_prefix("# "))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(headers(connection.line("INFO server")), ["Server"]);
+    assert_eq!(
+        headers(connection.line("INFO CLIENTS server")),
+        ["Server", "Clients"]
+    );
+    assert!(headers(connection.line("INFO nosuch")).is_empty());
+    let usual = headers(connection.line("INFO"));
+    for section in [
+        "Server",
+        "Clients",
+        "Memory",
+        "Persistence",
+        "Stats",
+        "Replication",
+        "CPU",
+    ] {
+        assert!(
+            usual.iter().any(|s| s == section),
+            "{section} not in {usual:?}"
+        );
+    }
+    assert!(!usual.iter().any(|s| s == "Commandstats"), "{usual:?}");
+    assert!(
+        headers(connection.line("INFO all"))
+            .iter()
+            .any(|s| s == "Commandstats")
+    );
+    assert_eq!(headers(connection.line("INFO default")), usual);
+}
+
+#[test]
+fn keys_and_their_times_are_counted() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.line("MSET a 1 b 2 c 3");
+    connection.line("EXPIRE a 1000");
+    connection.line("SELECT 4");
+    connection.line("SET d 4");
+    let fields = info(&mut connection, "keyspace");
+    assert!(
+        fields["db0"].starts_with("keys=3,expires=1,avg_ttl="),
+        "{fields:?}"
+    );
+    assert!(
+        fields["db4"].starts_with("keys=1,expires=0,avg_ttl=0"),
+        "{fields:?}"
+    );
+    assert!(!fields.contains_key("db1"), "{fields:?}");
+}
+
+#[test]
+fn hits_misses_and_commands_are_counted() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.line("CONFIG RESETSTAT");
+    connection.line("SET k v");
+    for _ in 0..3 {
+        connection.line("GET k");
+    }
+    connection.line("MGET k missing");
+    connection.line("EXISTS missing");
+    connection.line("INCR k");
+    connection.line("GET a b");
+    connection.line("NOSUCH");
+    let stats = info(&mut connection, "stats");
+    assert_eq!(number(&stats, "keyspace_hits"), 4, "{stats:?}");
+    assert_eq!(number(&stats, "keyspace_misses"), 2, "{stats:?}");
+    assert!(number(&stats, "total_commands_processed") >= 6, "{stats:?}");
+    assert_eq!(number(&stats, "total_error_replies"), 3, "{stats:?}");
+    let commands = info(&mut connection, "commandstats");
+    let field = |command: &str, name: &str| -> String {
+        let line = &commands[&format!("cmdstat_{command}")];
+        let found = line
+            .split(',')
+            .find_map(|f| f.strip_prefix(&format!("{name}=")));
+        found
+            .unwrap_or_else(|| panic!("no {name} in {line}"))
+            .to_owned()
+    };
+    assert_eq!(field("get", "calls"), "3");
+    assert_eq!(field("get", "rejected_calls"), "1");
+    assert_eq!(field("get", "failed_calls"), "0");
+    assert_eq!(field("incr", "failed_calls"), "1");
+    assert_eq!(field("config|resetstat", "calls"), "1");
+    let errors = info(&mut connection, "errorstats");
+    assert_eq!(errors["errorstat_ERR"], "count=3");
+}
+
+#[test]
+fn memory_follows_the_data() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let before = number(&info(&mut connection, "memory"), "used_memory");
+    let value = "x".repeat(1 << 20);
+    for i in 0..20 {
+        connection.call(&["SET", &format!("key:{i}"), &value]);
+    }
+    let fields = info(&mut connection, "memory");
+    let grown = number(&fields, "used_memory") - before;
+    let data = 20 << 20;
+    assert!(
+        (data..2 * data).contains(&grown),
+        "{grown} bytes for {data} of data"
+    );
+    // The resident set is sampled now and then.
+    until("the resident set to be sampled", || {
+        (number(&info(&mut connection, "memory"), "used_memory_rss") >= data).then_some(())
+    });
+    assert!(number(&fields, "used_memory_peak") >= number(&fields, "used_memory"));
+    connection.line("FLUSHALL");
+    let after = number(&info(&mut connection, "memory"), "used_memory");
+    assert!(after < before + (1 << 20), "{before} before, {after} after");
+}
+
+/// INFO counts the memory of a key as MEMORY USAGE does, within what a table's growth hides.
+#[test]
+fn memory_usage_is_what_a_key_costs() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    for length in [0, 10, 100, 1000, 10_000, 1_000_000] {
+        let value = "x".repeat(length);
+        connection.call(&["SET", "k", &value]);
+        let usage = connection.line("MEMORY USAGE k").int() as usize;
+        assert!(usage >= length, "{usage} bytes for a value of {length}");
+        assert!(
+            usage <= length + length / 4 + 200,
+            "{usage} bytes for a value of {length}"
+        );
+    }
+    assert!(connection.line("MEMORY USAGE missing").is_null());
+}
+
+#[test]
+fn traffic_and_connections_are_counted() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let before = info(&mut connection, "stats");
+    let value = "x".repeat(100_000);
+    connection.call(&["SET", "k", &value]);
+    connection.line("GET k");
+    server.connect().line("PING");
+    let after = info(&mut connection, "stats");
+    let grown = |name: &str| number(&after, name) - number(&before, name);
+    assert!(
+        (100_000..110_000).contains(&grown("total_net_input_bytes")),
+        "{after:?}"
+    );
+    assert!(
+        (100_000..120_000).contains(&grown("total_net_output_bytes")),
+        "{after:?}"
+    );
+    assert_eq!(grown("total_connections_received"), 1);
+}
