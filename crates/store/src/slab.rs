@@ -13,6 +13,9 @@
 //! A page's header is found by masking a cell's address. Classes keep their pages with free cells
 //! in a list; an empty page goes back to the shard for any class, an empty chunk to the system.
 //!
+//! With the feature `checked-alloc` every cell is an allocation of its own, so that a sanitizer sees
+//! where each begins and ends and which have been freed.
+//!
 //! # Safety
 //!
 //! A cell is owned by whoever got it from [`Slab::alloc`] until it is given to [`Slab::free`] of the
@@ -23,6 +26,13 @@ use std::ptr::{NonNull, null_mut};
 
 /// Largest size served, in bytes.
 pub const MAX: usize = 1024;
+
+/// Largest size that pages are carved for.
+const CARVED_MAX: usize = if cfg!(feature = "checked-alloc") {
+    0
+} else {
+    MAX
+};
 
 const PAGE: usize = 64 * 1024;
 const CHUNK: usize = 2 * 1024 * 1024;
@@ -114,11 +124,11 @@ impl Slab {
     }
 
     /// `size` bytes, aligned to 8, and to 64 if `size` is a multiple of 64. Sizes above [`MAX`] come
-    /// from the global allocator, always aligned to 64.
+    /// from the global allocator.
     #[inline]
     pub fn alloc(&mut self, size: usize) -> NonNull<u8> {
         debug_assert!(size >= 8);
-        if size > MAX {
+        if size > CARVED_MAX {
             return self.alloc_large(size);
         }
         let class = size.div_ceil(8);
@@ -154,7 +164,7 @@ impl Slab {
     /// used again.
     #[inline]
     pub unsafe fn free(&mut self, cell: NonNull<u8>, size: usize) {
-        if size > MAX {
+        if size > CARVED_MAX {
             // SAFETY: large cells came from the global allocator with this layout.
             unsafe { self.free_large(cell, size) };
             return;
@@ -356,7 +366,9 @@ impl Drop for Slab {
 }
 
 fn large_layout(size: usize) -> std::alloc::Layout {
-    std::alloc::Layout::from_size_align(rounded(size), 64).expect("size is an entry's")
+    let size = rounded(size);
+    let align = if size.is_multiple_of(64) { 64 } else { 8 };
+    std::alloc::Layout::from_size_align(size, align).expect("size is an entry's")
 }
 
 /// 2 MiB of zeroed memory at a 2 MiB boundary.
