@@ -81,6 +81,8 @@ pub struct SlabStats {
     pub active: usize,
     /// Chunks mapped.
     pub mapped: usize,
+    /// Cells that come from the global allocator, part of each of the above.
+    pub large: usize,
 }
 
 pub struct Slab {
@@ -197,6 +199,7 @@ impl Slab {
             allocated: self.allocated + self.large,
             active: mapped - self.empty_pages * PAGE + self.large,
             mapped: mapped + self.large,
+            large: self.large,
         }
     }
 
