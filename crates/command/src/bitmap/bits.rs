@@ -100,11 +100,50 @@ pub fn count(bytes: &[u8], first: u64, last: u64) -> u64 {
     }
 }
 
+/// Words that are counted side by side, which the compiler turns into wide instructions.
+const LANES: usize = 4;
+type Lanes = [u64; LANES];
+
+/// Counts by the method of Harley and Seal (see Muła, Kurz and Lemire, "Faster population counts
+/// using AVX2 instructions", 2016): eight words are added up as bits of equal weight, so that one
+/// word of eights is counted instead of eight words. That needs no instruction of its own, which
+/// not every processor that we run on has.
 fn count_all(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
+    const BLOCK: usize = 8 * 8 * LANES;
+    let ones_in = |lanes: Lanes| -> u64 { lanes.iter().map(|l| u64::from(l.count_ones())).sum() };
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let (mut ones, mut twos, mut fours) = ([0; LANES], [0; LANES], [0; LANES]);
+    let mut eights = 0;
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        let lanes = |i: usize| -> Lanes {
+            std::array::from_fn(|lane| u64::from_ne_bytes(words[i * LANES + lane]))
+        };
+        let a = add_bits(&mut ones, lanes(0), lanes(1));
+        let b = add_bits(&mut ones, lanes(2), lanes(3));
+        let c = add_bits(&mut twos, a, b);
+        let a = add_bits(&mut ones, lanes(4), lanes(5));
+        let b = add_bits(&mut ones, lanes(6), lanes(7));
+        let d = add_bits(&mut twos, a, b);
+        eights += ones_in(add_bits(&mut fours, c, d));
+    }
+    let (words, rest) = rest.as_chunks::<8>();
     let words = words.iter().map(|w| u64::from_ne_bytes(*w).count_ones());
-    let rest = rest.iter().map(|b| b.count_ones());
-    words.chain(rest).map(u64::from).sum()
+    let rest = words.chain(rest.iter().map(|b| b.count_ones()));
+    let rest: u64 = rest.map(u64::from).sum();
+    8 * eights + 4 * ones_in(fours) + 2 * ones_in(twos) + ones_in(ones) + rest
+}
+
+/// Adds three bits in each place: the lower bit of the sum goes to `a`, the upper one is the result.
+#[inline]
+fn add_bits(a: &mut Lanes, b: Lanes, c: Lanes) -> Lanes {
+    let mut carry = [0; LANES];
+    for lane in 0..LANES {
+        let either = a[lane] ^ b[lane];
+        carry[lane] = a[lane] & b[lane] | either & c[lane];
+        a[lane] = either ^ c[lane];
+    }
+    carry
 }
 
 /// The offset of the first bit equal to `bit` from `first` to `last`, both within the bytes.
@@ -125,11 +164,11 @@ pub fn find(bytes: &[u8], bit: bool, first: u64, last: u64) -> Option<u64> {
             if byte != 0 {
                 return Some(at(0, byte));
             }
-            let skip = if bit { 0 } else { u64::MAX };
-            let (words, _) = middle.as_chunks::<8>();
-            let same = |word: &&[u8; 8]| u64::from_ne_bytes(**word) == skip;
-            let from = words.iter().take_while(same).count() * 8;
-            let mut rest = middle.iter().enumerate().skip(from);
+            const STEP: usize = 64;
+            let (blocks, _) = middle.as_chunks::<STEP>();
+            let none = |block: &&[u8; STEP]| block.iter().fold(0, |all, b| all | b ^ flip) == 0;
+            let skipped = blocks.iter().take_while(none);
+            let mut rest = middle.iter().enumerate().skip(skipped.count() * STEP);
             if let Some((i, byte)) = rest.find(|(_, byte)| **byte ^ flip != 0) {
                 return Some(at(1 + i, byte ^ flip));
             }
@@ -268,8 +307,9 @@ mod tests {
 
     /// Bytes that are mostly alike, so that words are skipped.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
-        let byte = prop_oneof![8 => Just(0u8), 8 => Just(0xff), 1 => any::<u8>()];
-        vec(byte, 1..60)
+        let byte = prop_oneof![40 => Just(0u8), 1 => any::<u8>()];
+        let flip = prop_oneof![Just(0), Just(0xff)];
+        (vec(byte, 1..700), flip).prop_map(|(v, flip)| v.iter().map(|b| b ^ flip).collect())
     }
 
     proptest! {

@@ -513,7 +513,7 @@ fn msetex(ctx: &mut Context<'_>) -> Outcome {
 
 /// The arguments from the first on are keys with a value each.
 fn check_pairs(args: Args<'_>, name: &str) -> Result<(), Error> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(Error::arity(name));
     }
     Ok(())
@@ -539,7 +539,7 @@ fn all_hold(
 fn set_pairs(ctx: &mut Context<'_>, first: usize, end: usize, expiry: Expiry) -> bool {
     let mut changed = false;
     for i in (first..end).step_by(2) {
-        if (i - first) % (2 * Context::PREFETCHED) == 0 {
+        if (i - first).is_multiple_of(2 * Context::PREFETCHED) {
             ctx.prefetch_keys(i, 2);
         }
         let key = ctx.key(i);
