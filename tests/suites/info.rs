@@ -157,7 +157,8 @@ fn memory_follows_the_data() {
     assert!(number(&fields, "used_memory_peak") >= number(&fields, "used_memory"));
     connection.line("FLUSHALL");
     let after = number(&info(&mut connection, "memory"), "used_memory");
-    assert!(after < before + (1 << 20), "{before} before, {after} after");
+    // Buffers of the connection may still be as large as its last value.
+    assert!(after < before + (4 << 20), "{before} before, {after} after");
 }
 
 /// INFO counts the memory of a key as MEMORY USAGE does, within what a table's growth hides.
