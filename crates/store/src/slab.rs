@@ -10,6 +10,10 @@
 //! page  (64 KiB)        = header (64 B) | cell | cell | cell …      all cells of one class
 //! ```
 //!
+//! Blocks of the table come in many sizes, each of which is much used at some time and hardly at
+//! another; with a class for each, a third of their pages would be holes. They share pages whose 64-byte
+//! lines are handed out in runs, the fullest pages first; see the module `lines`.
+//!
 //! A page's header is found by masking a cell's address. Classes keep their pages with free cells
 //! in a list; an empty page goes back to the shard for any class, an empty chunk to the system.
 //!
@@ -21,6 +25,8 @@
 //! A cell is owned by whoever got it from [`Slab::alloc`] until it is given to [`Slab::free`] of the
 //! same slab with the same size; that is the contract of the two unsafe-to-misuse functions. Headers
 //! are reached only from cells and lists of this slab, on the one thread that owns it.
+
+mod lines;
 
 use std::ptr::{NonNull, null_mut};
 
@@ -38,6 +44,8 @@ const PAGE: usize = 64 * 1024;
 const CHUNK: usize = 2 * 1024 * 1024;
 const PAGES: u32 = (CHUNK / PAGE) as u32;
 const HEADER: usize = 64;
+/// A cache line.
+const LINE: usize = 64;
 const CLASSES: usize = MAX / 8 + 1;
 /// Empty pages kept for reuse before whole chunks go back to the system.
 const SPARE_PAGES: usize = 2 * PAGES as usize;
@@ -95,6 +103,7 @@ pub struct Slab {
     free_chunks: Vec<u32>,
     allocated: usize,
     large: usize,
+    lines: lines::Lists,
 }
 
 // SAFETY: the pages are reached through this value only; moving it moves them all.
@@ -122,6 +131,7 @@ impl Slab {
             free_chunks: Vec::new(),
             allocated: 0,
             large: 0,
+            lines: lines::Lists::default(),
         }
     }
 
@@ -220,9 +230,9 @@ impl Slab {
         unsafe { std::alloc::dealloc(cell.as_ptr(), layout) };
     }
 
-    /// A fresh page for `class`, first in its list.
+    /// A page that belongs to no class, in no list.
     #[cold]
-    fn add_page(&mut self, class: usize) -> *mut Page {
+    fn take_page(&mut self) -> *mut Page {
         if self.empty.is_null() {
             self.add_chunk();
         }
@@ -236,6 +246,17 @@ impl Slab {
             }
             self.empty_pages -= 1;
             self.chunks[p.chunk as usize].empty -= 1;
+        }
+        page
+    }
+
+    /// A fresh page for `class`, first in its list.
+    #[cold]
+    fn add_page(&mut self, class: usize) -> *mut Page {
+        let page = self.take_page();
+        // SAFETY: the page is mapped and unused.
+        unsafe {
+            let p = &mut *page;
             p.free = null_mut();
             p.fresh = HEADER as u32;
             p.used = 0;

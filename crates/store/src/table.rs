@@ -632,7 +632,7 @@ impl Table {
         self.buckets -= group.buckets;
         let block = NonNull::new(group.block.cast()).expect("groups have a block");
         // SAFETY: the block came from `new_block` with this many buckets and is used no more.
-        unsafe { slab.free(block, group.buckets * size_of::<Bucket>()) };
+        unsafe { slab.free_lines(block, group.buckets) };
     }
 
     /// Calls `visit` with the entries of the next bucket at or after `cursor` and answers the cursor
@@ -802,7 +802,7 @@ impl Table {
 
 fn new_block(slab: &mut Slab, buckets: usize) -> *mut Bucket {
     let size = buckets * size_of::<Bucket>();
-    let block = slab.alloc(size).as_ptr();
+    let block = slab.alloc_lines(buckets).as_ptr();
     // SAFETY: the block is `size` long. A zero slot is an empty one.
     unsafe { block.write_bytes(0, size) };
     block.cast()
