@@ -78,6 +78,9 @@ pub trait Driver {
     /// Accepts again after [`Event::AcceptFailed`].
     fn accept(&mut self, listener: usize);
 
+    /// Closes one listening socket; its number is not used again.
+    fn unlisten(&mut self, listener: usize);
+
     /// Stops accepting and closes the listening sockets.
     fn stop_listening(&mut self);
 

@@ -9,7 +9,7 @@
 //! it is (its buffers are on the heap, headers boxed) until the completion, and [`Uring`] is not
 //! dropped before the ring: fields drop in order.
 
-use super::buffers::{self, Buffers};
+use super::buffers::{self, Buffers, Piece};
 use super::{ConnId, Driver, Event, Output};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::io;
@@ -56,7 +56,8 @@ struct Io {
 }
 
 struct Listener {
-    socket: OwnedFd,
+    /// None once it has been closed.
+    socket: Option<OwnedFd>,
     accepting: bool,
 }
 
@@ -75,7 +76,7 @@ pub struct Uring {
     ready: Vec<Completion>,
     /// How many of `ready` were handed out.
     taken: usize,
-    /// Buffer of the last event.
+    /// Buffer that the last event used up.
     lent: Option<u16>,
     closed: Vec<ConnId>,
     /// Times that the kernel was entered, for INFO.
@@ -196,6 +197,7 @@ impl Uring {
                 None
             }
             libc::ECANCELED => None,
+            _ if self.listeners[listener].socket.is_none() => None,
             _ => Some(Event::AcceptFailed { listener, error }),
         }
     }
@@ -207,8 +209,8 @@ impl Uring {
             io.receiving = false;
         }
         if c.result > 0 {
-            let id = cqueue::buffer_select(c.flags).expect("a receive that got bytes has a buffer");
-            self.lent = Some(id);
+            let piece = self.buffers.take(c.flags, c.result as usize);
+            self.lent = piece.last.then_some(piece.buffer);
             if self.io(conn).closing {
                 self.settle(conn);
                 return Received::Nothing;
@@ -216,7 +218,7 @@ impl Uring {
             if !more {
                 self.receive(conn);
             }
-            return Received::Bytes(id, c.result as usize);
+            return Received::Bytes(piece);
         }
         match -c.result {
             // All buffers were taken: they are back when this completion is seen.
@@ -263,7 +265,7 @@ impl Uring {
 }
 
 enum Received {
-    Bytes(u16, usize),
+    Bytes(Piece),
     End,
     Nothing,
 }
@@ -301,7 +303,7 @@ impl Driver for Uring {
     fn listen(&mut self, listener: usize, socket: OwnedFd) {
         assert_eq!(listener, self.listeners.len(), "listeners are numbered in order");
         self.listeners.push(Listener {
-            socket,
+            socket: Some(socket),
             accepting: false,
         });
         self.accept(listener);
@@ -311,27 +313,36 @@ impl Driver for Uring {
         let Some(l) = self.listeners.get_mut(listener) else {
             return;
         };
-        if l.accepting {
+        let Some(socket) = l.socket.as_ref().filter(|_| !l.accepting) else {
             return;
-        }
+        };
         l.accepting = true;
-        let entry = opcode::AcceptMulti::new(types::Fd(l.socket.as_raw_fd()))
+        let entry = opcode::AcceptMulti::new(types::Fd(socket.as_raw_fd()))
             .flags(libc::SOCK_CLOEXEC)
             .build()
             .user_data(tag(ACCEPT, listener as u32));
         self.push(entry);
     }
 
-    fn stop_listening(&mut self) {
-        for listener in 0..self.listeners.len() {
-            let entry = opcode::AsyncCancel::new(tag(ACCEPT, listener as u32))
-                .build()
-                .user_data(tag(CANCEL, 0));
-            self.push(entry);
+    fn unlisten(&mut self, listener: usize) {
+        if self.listeners[listener].socket.is_none() {
+            return;
         }
-        // Cancelled before the descriptors go, so that the ports are free when the process ends.
+        let entry = opcode::AsyncCancel::new(tag(ACCEPT, listener as u32))
+            .build()
+            .user_data(tag(CANCEL, 0));
+        self.push(entry);
+        // Submitted before the descriptor goes: what is queued names it by its number, and so that
+        // the port is free when the process ends.
         self.enters += 1;
         let _ = self.ring.submit();
+        self.listeners[listener].socket = None;
+    }
+
+    fn stop_listening(&mut self) {
+        for listener in 0..self.listeners.len() {
+            self.unlisten(listener);
+        }
     }
 
     fn adopt(&mut self, conn: ConnId, socket: OwnedFd) {
@@ -459,8 +470,8 @@ impl Driver for Uring {
             let conn = ConnId(c.data as u32);
             match c.data >> 56 {
                 RECV => match self.on_receive(conn, c) {
-                    Received::Bytes(id, len) => {
-                        let bytes = self.buffers.get(id, len);
+                    Received::Bytes(piece) => {
+                        let bytes = self.buffers.get(piece);
                         return Some(Event::Data { conn, bytes });
                     }
                     Received::End => return Some(Event::Ended { conn }),
