@@ -79,6 +79,11 @@ impl Reply {
         &self.buf
     }
 
+    /// Bytes that fit without growing, those written included.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     pub fn splices(&self) -> &[Splice] {
         &self.splices
     }

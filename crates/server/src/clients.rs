@@ -8,6 +8,8 @@ use resp::parse::Input;
 use resp::{Protocol, Reply};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
 
 /// What makes a client's commands take the careful way instead of the plain one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub struct Special(pub u32);
 
 impl Special {
     pub const NONE: Special = Special(0);
-    /// It has not authenticated and must.
+    /// It has not authenticated. It must, as long as a password is set.
     pub const UNAUTHENTICATED: Special = Special(1 << 0);
     /// CLIENT REPLY OFF.
     pub const REPLY_OFF: Special = Special(1 << 1);
@@ -25,19 +27,30 @@ impl Special {
     pub const REPLY_SKIP_NEXT: Special = Special(1 << 3);
     /// CLIENT NO-TOUCH ON.
     pub const NO_TOUCH: Special = Special(1 << 4);
+    /// Of the whole shard: CLIENT PAUSE.
+    pub const PAUSED: Special = Special(1 << 5);
 
     #[inline]
     pub fn is_plain(self) -> bool {
         self.0 == 0
     }
 
+    pub const fn or(self, other: Special) -> Special {
+        Special(self.0 | other.0)
+    }
+
+    /// Whether any of the others is set.
     #[inline]
     pub fn has(self, other: Special) -> bool {
         self.0 & other.0 != 0
     }
 
     pub fn set(&mut self, other: Special, on: bool) {
-        self.0 = if on { self.0 | other.0 } else { self.0 & !other.0 };
+        self.0 = if on {
+            self.0 | other.0
+        } else {
+            self.0 & !other.0
+        };
     }
 }
 
@@ -55,23 +68,36 @@ pub enum Closing {
 /// Where a connection came from.
 #[derive(Clone, Debug)]
 pub enum Peer {
-    Tcp { remote: SocketAddr, local: SocketAddr },
-    Unix { path: String },
+    Tcp {
+        remote: SocketAddr,
+        local: SocketAddr,
+    },
+    Unix {
+        path: Arc<str>,
+    },
 }
 
 impl Peer {
     /// `ip:port`, or the socket's path with `:0`, as CLIENT LIST shows it.
     pub fn remote(&self) -> String {
         match self {
-            Peer::Tcp { remote, .. } => remote.to_string(),
+            Peer::Tcp { remote, .. } => shown(remote),
             Peer::Unix { path } => format!("{path}:0"),
         }
     }
 
     pub fn local(&self) -> String {
         match self {
-            Peer::Tcp { local, .. } => local.to_string(),
+            Peer::Tcp { local, .. } => shown(local),
             Peer::Unix { path } => format!("{path}:0"),
+        }
+    }
+
+    /// [`Peer::remote`] without the port.
+    pub fn ip(&self) -> String {
+        match self {
+            Peer::Tcp { remote, .. } => remote.ip().to_string(),
+            Peer::Unix { path } => path.to_string(),
         }
     }
 
@@ -89,15 +115,26 @@ impl Peer {
     }
 }
 
+/// As Redis shows an address: without the scope of a link-local one.
+fn shown(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(a) => a.to_string(),
+        SocketAddr::V6(a) => format!("[{}]:{}", a.ip(), a.port()),
+    }
+}
+
 /// What a client has said of itself and what is remembered of it.
 #[derive(Debug)]
 pub struct Session {
     pub peer: Peer,
-    pub name: Vec<u8>,
-    pub lib_name: Vec<u8>,
-    pub lib_version: Vec<u8>,
-    pub user: &'static str,
+    /// For CLIENT LIST alone: the driver owns it.
+    pub fd: RawFd,
+    pub name: Box<[u8]>,
+    pub lib_name: Box<[u8]>,
+    pub lib_version: Box<[u8]>,
     pub no_evict: bool,
+    /// CLIENT CAPA REDIRECT.
+    pub redirect: bool,
     /// Unix time in milliseconds.
     pub created_ms: i64,
     pub last_active_ms: i64,
@@ -106,6 +143,8 @@ pub struct Session {
     pub commands: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Bytes given to the driver that it has not reported as sent.
+    pub in_flight: usize,
     /// Since when the output has been above its soft limit.
     pub over_soft_since_ms: Option<i64>,
 }
@@ -133,10 +172,12 @@ pub struct Client {
 pub enum Held {
     Paused,
     Output,
+    /// Its last command is done on another thread: see [`crate::tasks`].
+    Task,
 }
 
 impl Client {
-    pub fn new(id: u64, conn: ConnId, peer: Peer, now_ms: i64) -> Client {
+    pub fn new(id: u64, conn: ConnId, peer: Peer, fd: RawFd, now_ms: i64) -> Client {
         Client {
             id,
             conn,
@@ -150,17 +191,19 @@ impl Client {
             ended: false,
             session: Session {
                 peer,
-                name: Vec::new(),
-                lib_name: Vec::new(),
-                lib_version: Vec::new(),
-                user: "default",
+                fd,
+                name: Box::default(),
+                lib_name: Box::default(),
+                lib_version: Box::default(),
                 no_evict: false,
+                redirect: false,
                 created_ms: now_ms,
                 last_active_ms: now_ms,
                 last_command: None,
                 commands: 0,
                 bytes_in: 0,
                 bytes_out: 0,
+                in_flight: 0,
                 over_soft_since_ms: None,
             },
         }
@@ -173,7 +216,10 @@ pub struct Clients {
     slots: Vec<Option<Box<Client>>>,
     free: Vec<u32>,
     by_id: HashMap<u64, ConnId, ahash::RandomState>,
-    next_id: u64,
+    /// The id given last. Ids grow in the order of connecting, and none is ever given twice.
+    last_id: u64,
+    /// The slot that [`Clients::idle_since`] looked at last.
+    idle_cursor: usize,
     /// Clients with output or a change of state to look after at the end of the pass.
     pub dirty: Vec<ConnId>,
     /// Clients whose commands wait for the end of CLIENT PAUSE.
@@ -181,7 +227,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Connections, those that are being closed included.
+    /// Connections but those that are closed at once.
     pub fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -196,9 +242,9 @@ impl Clients {
             self.slots.push(None);
             self.slots.len() as u32 - 1
         }));
-        self.next_id += 1;
-        self.by_id.insert(self.next_id, conn);
-        (conn, self.next_id)
+        self.last_id += 1;
+        self.by_id.insert(self.last_id, conn);
+        (conn, self.last_id)
     }
 
     /// Takes a client out while its commands run.
@@ -234,13 +280,30 @@ impl Clients {
         Some(client)
     }
 
-    /// Clients that are in their slots: all but the one whose command runs.
+    /// All but the one whose command runs and those that are closed at once.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
-        self.slots.iter().filter_map(|c| c.as_deref())
+        let all = self.slots.iter().filter_map(|c| c.as_deref());
+        all.filter(|c| c.closing != Closing::Now)
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
-        self.slots.iter_mut().filter_map(|c| c.as_deref_mut())
+    /// Looks at the next `most` slots, going round, for clients that nothing has been heard of since
+    /// `oldest_ms`.
+    pub fn idle_since(&mut self, oldest_ms: i64, most: usize) -> Vec<ConnId> {
+        let mut idle = Vec::new();
+        for _ in 0..most.min(self.slots.len()) {
+            self.idle_cursor = (self.idle_cursor + 1) % self.slots.len();
+            if let Some(client) = &self.slots[self.idle_cursor]
+                && client.session.last_active_ms < oldest_ms
+            {
+                idle.push(client.conn);
+            }
+        }
+        idle
+    }
+
+    /// How many clients there is room for without growing.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// Has a client looked after at the end of the pass.
@@ -256,11 +319,21 @@ impl Clients {
 
     /// Marks a client to be closed. It must not be the one whose command runs.
     pub fn close(&mut self, conn: ConnId, how: Closing) {
-        if let Some(client) = self.get_mut(conn)
+        if how == Closing::Now {
+            self.cut(conn);
+        } else if let Some(client) = self.get_mut(conn)
             && client.closing != Closing::Now
         {
             client.closing = how;
-            self.mark(conn);
+        }
+        self.mark(conn);
+    }
+
+    /// Takes a client that is closed at once out of what is found and counted.
+    pub fn cut(&mut self, conn: ConnId) {
+        if let Some(Some(client)) = self.slots.get_mut(conn.0 as usize) {
+            client.closing = Closing::Now;
+            self.by_id.remove(&client.id);
         }
     }
 }

@@ -135,8 +135,13 @@ impl Core {
     pub fn limits(&self, client: &Client) -> Limits {
         Limits {
             max_bulk: self.settings.max_string as u64,
-            authenticated: !client.special.has(Special::UNAUTHENTICATED),
+            authenticated: !self.must_authenticate(client),
         }
+    }
+
+    /// Whether a client must authenticate before it does anything else.
+    pub fn must_authenticate(&self, client: &Client) -> bool {
+        client.special.has(Special::UNAUTHENTICATED) && self.needs_password()
     }
 
     /// Whether a new connection must authenticate.

@@ -1,6 +1,7 @@
 //! Periodic work: expiry, idle clients, rates and peaks; `hz` times a second.
 
 use crate::clients::Closing;
+use crate::config::ClientClass;
 use crate::core::Core;
 use crate::stats::{Stats, Ticks};
 use std::time::{Duration, Instant};
@@ -13,9 +14,6 @@ fn tolerated_stale(effort: u32) -> f64 {
 
 /// Longest slice of expiry in one pass of the loop, in microseconds.
 const EXPIRE_SLICE_US: f64 = 500.0;
-
-/// Clients looked at for idleness per run.
-const IDLE_CHECKS: usize = 1000;
 
 pub struct Cron {
     due: Instant,
@@ -57,6 +55,7 @@ impl Cron {
             self.ticks_per_us = 1e6 / core.stats.rate.micros(1_000_000).max(1.0);
             self.sample(core);
             close_idle(core);
+            review_outputs(core);
             // A quarter of the time may go to expiry, as in Redis.
             self.budget_us = self.period.as_micros() as f64 / 4.0;
             self.sweeping = core.active_expire && core.pause.scope().is_none();
@@ -131,22 +130,32 @@ impl Cron {
     }
 }
 
-/// Closes clients that have been idle for longer than `timeout`.
+/// Closes clients that have been idle for longer than `timeout`. Each is looked at once a second.
 fn close_idle(core: &mut Core) {
     let seconds = i64::from(core.config.timeout());
     if seconds == 0 {
         return;
     }
     let oldest = core.now_ms() - seconds * 1000;
-    let idle: Vec<_> = core
-        .clients
-        .iter()
-        .filter(|c| c.session.last_active_ms < oldest)
-        .map(|c| c.conn)
-        .take(IDLE_CHECKS)
-        .collect();
-    for conn in idle {
+    let most = core.clients.slots() / core.config.hz().max(1) as usize + 1;
+    for conn in core.clients.idle_since(oldest, most) {
         log::debug!("Closing idle client");
         core.clients.close(conn, Closing::Now);
+    }
+}
+
+/// Has clients looked after whose output has been above the soft limit: for one that does not read,
+/// nothing else would.
+fn review_outputs(core: &mut Core) {
+    if core.config.client_output_buffer_limit(ClientClass::Normal).soft == 0 {
+        return;
+    }
+    let clients = core.clients.iter();
+    let over: Vec<_> = clients
+        .filter(|c| c.session.over_soft_since_ms.is_some())
+        .map(|c| c.conn)
+        .collect();
+    for conn in over {
+        core.clients.mark(conn);
     }
 }

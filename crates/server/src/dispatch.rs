@@ -7,11 +7,11 @@
 
 use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
-use crate::pause::Scope;
 use crate::stats::Ticks;
 use command::table::{Entry, Run};
 use command::{Context, Effect, Error, Flags, Outcome};
 use resp::parse::{Batch, Frame};
+use resp::reply::Mark;
 use resp::{Args, Reply};
 use std::sync::Arc;
 
@@ -91,7 +91,9 @@ impl Dispatcher {
             if let Some(error) = error.filter(|_| count == 0) {
                 log::debug!("client {}: {}", client.id, error.message());
                 let error = Error::new(error.message());
+                let mark = reply.mark();
                 core.reply_error(&mut reply, &error);
+                hush(client, &mut reply, mark);
                 client.closing = Closing::AfterReply;
                 break;
             }
@@ -129,18 +131,16 @@ fn run(
         return 0;
     }
     let mut watch = Watch::start();
-    while done < batch.len() {
+    'batch: while done < batch.len() {
         let n = AHEAD.min(batch.len() - done);
         look_up(core, client.db, table, batch, buf, done, &mut calls[..n]);
         for call in &calls[..n] {
             let args = batch.command(done, buf);
             if client.held.is_some() || client.closing != Closing::No {
-                watch.stop(core);
-                return done;
+                break 'batch;
             }
-            if !execute(core, client, reply, *call, args, &mut watch) {
-                watch.stop(core);
-                return done;
+            if !execute(core, client, reply, *call, args, &mut watch, done) {
+                break 'batch;
             }
             done += 1;
             if reply.len() >= OUTPUT_HIGH {
@@ -149,7 +149,7 @@ fn run(
         }
     }
     watch.stop(core);
-    client.session.commands += done as u64;
+    watch.count(client, done);
     done
 }
 
@@ -195,6 +195,8 @@ struct Watch {
     entry: Option<usize>,
     /// Calls of `entry` since `since`.
     calls: u64,
+    /// Commands of the batch that the client's own counter knows of.
+    counted: usize,
 }
 
 impl Watch {
@@ -205,7 +207,14 @@ impl Watch {
             start: now,
             entry: None,
             calls: 0,
+            counted: 0,
         }
+    }
+
+    /// Brings the client's counter up to the first `done` commands of the batch.
+    fn count(&mut self, client: &mut Client, done: usize) {
+        client.session.commands += (done - self.counted) as u64;
+        self.counted = done;
     }
 
     #[inline]
@@ -241,6 +250,7 @@ fn execute(
     call: Call<'_>,
     args: Args<'_>,
     watch: &mut Watch,
+    done: usize,
 ) -> bool {
     if client.special.is_plain() && core.special.is_plain() {
         if let Some(entry) = call.entry
@@ -269,7 +279,13 @@ fn execute(
             return true;
         }
     }
-    execute_carefully(core, client, reply, call, args, watch)
+    watch.count(client, done);
+    let mark = reply.mark();
+    if !execute_carefully(core, client, reply, call, args, watch) {
+        return false;
+    }
+    hush(client, reply, mark);
+    true
 }
 
 #[cfg(debug_assertions)]
@@ -304,37 +320,46 @@ fn execute_carefully(
     let entry = match process.table.resolve(args) {
         Ok(entry) => entry,
         Err(unknown) => {
+            client.session.last_command = None;
             let error = unknown.error(args);
-            refuse(core, client, reply, None, &error);
+            core.reply_error(reply, &error);
             return true;
         }
     };
-    if let Err(error) = admit(client, entry, args) {
-        refuse(core, client, reply, Some(entry.index), &error);
+    client.session.last_command = Some(entry.index);
+    if let Err(error) = admit(core, client, entry, args) {
+        core.stats.commands[entry.index].rejected += 1;
+        core.reply_error(reply, &error);
         return true;
     }
-    if must_wait(core, entry) {
+    if core.pause.holds(entry.spec.flags) {
         client.held = Some(Held::Paused);
         core.clients.paused.push(client.conn);
         return false;
     }
     watch.next(core, entry.index);
-    client.session.last_command = Some(entry.index);
-    let mark = reply.mark();
     core.shard.no_touch = client.special.has(Special::NO_TOUCH);
     let outcome = perform(core, client, reply, entry, call.hash, args);
     core.shard.no_touch = false;
     if let Err(error) = outcome {
         fail(core, reply, entry.index, &error);
     }
-    if client.special.has(Special::REPLY_OFF) || client.special.has(Special::REPLY_SKIP) {
+    true
+}
+
+/// Takes back the reply of a client that wants none, and turns a CLIENT REPLY SKIP to the next
+/// command.
+#[inline]
+fn hush(client: &mut Client, reply: &mut Reply, mark: Mark) {
+    let special = &mut client.special;
+    if special.is_plain() {
+        return;
+    }
+    if special.has(Special::REPLY_OFF.or(Special::REPLY_SKIP)) {
         reply.rewind(mark);
     }
-    client
-        .special
-        .set(Special::REPLY_SKIP, client.special.has(Special::REPLY_SKIP_NEXT));
-    client.special.set(Special::REPLY_SKIP_NEXT, false);
-    true
+    special.set(Special::REPLY_SKIP, special.has(Special::REPLY_SKIP_NEXT));
+    special.set(Special::REPLY_SKIP_NEXT, false);
 }
 
 fn perform(
@@ -369,39 +394,14 @@ fn perform(
 
 /// The checks before a command runs, in Redis's order.
 fn admit(
+    core: &Core,
     client: &Client,
     entry: &Entry<HostHandler>,
     args: Args<'_>,
 ) -> Result<(), Error> {
     entry.check_arity(args.len())?;
-    if client.special.has(Special::UNAUTHENTICATED) && !entry.spec.flags.has(Flags::NO_AUTH) {
+    if core.must_authenticate(client) && !entry.spec.flags.has(Flags::NO_AUTH) {
         return Err(Error::new("NOAUTH Authentication required."));
     }
     Ok(())
-}
-
-fn must_wait(core: &Core, entry: &Entry<HostHandler>) -> bool {
-    match core.pause.scope() {
-        None => false,
-        Some(Scope::Writes) => entry.spec.flags.has(Flags::WRITE),
-        Some(Scope::All) => true,
-    }
-}
-
-/// Answers an error to a command that was not run.
-fn refuse(
-    core: &mut Core,
-    client: &mut Client,
-    reply: &mut Reply,
-    entry: Option<usize>,
-    error: &Error,
-) {
-    if let Some(entry) = entry {
-        core.stats.commands[entry].rejected += 1;
-    }
-    let mark = reply.mark();
-    core.reply_error(reply, error);
-    if client.special.has(Special::REPLY_OFF) || client.special.has(Special::REPLY_SKIP) {
-        reply.rewind(mark);
-    }
 }

@@ -29,6 +29,12 @@ const ACCEPT_REST: Duration = Duration::from_millis(20);
 /// Replies still being sent get this long when the server shuts down.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
+/// Output of a client that has not authenticated, in bytes, beyond which it is closed.
+const UNAUTHENTICATED_OUTPUT_MAX: u64 = 17 * 1024;
+
+/// Input of a paused client, in bytes, at which receiving stops.
+const PAUSED_INPUT_MAX: u64 = 1 << 20;
+
 /// Slices of freeing per pass while the loop is busy.
 const TRASH_SLICES: usize = 4;
 
@@ -137,13 +143,17 @@ impl<D: Driver> EventLoop<D> {
                 }
                 Event::Sent { conn, buffer } => {
                     self.dispatcher.recycle(buffer);
-                    if let Some(client) = self.core.clients.get(conn)
-                        && (!client.reply.is_empty()
+                    let now_ms = self.core.now_ms();
+                    if let Some(client) = self.core.clients.get_mut(conn) {
+                        client.session.in_flight = 0;
+                        client.session.last_active_ms = now_ms;
+                        if !client.reply.is_empty()
                             || client.held.is_some()
                             || client.closing != Closing::No
-                            || client.ended)
-                    {
-                        self.core.clients.mark(conn);
+                            || client.ended
+                        {
+                            self.core.clients.mark(conn);
+                        }
                     }
                 }
                 Event::Ended { conn } => {
@@ -190,11 +200,7 @@ impl<D: Driver> EventLoop<D> {
             }
             !due
         });
-        if self.core.pause.expire(self.core.now_ms()) || self.core.pause.scope().is_none() {
-            for conn in std::mem::take(&mut self.core.clients.paused) {
-                self.core.clients.mark(conn);
-            }
-        }
+        self.core.expire_pause();
         self.cron.run(&mut self.core, now);
         for _ in 0..TRASH_SLICES {
             if !self.core.shard.has_trash() {
@@ -233,18 +239,20 @@ impl<D: Driver> EventLoop<D> {
             self.core.stats.writes += 1;
             self.core.stats.bytes_out += output.len() as u64;
             client.session.bytes_out += output.len() as u64;
+            client.session.in_flight = output.len();
             self.driver.send(conn, output);
         }
         if !self.within_output_limit(conn) {
-            return self.driver.close(conn);
+            return self.cut(conn);
         }
         let Some(client) = self.core.clients.get_mut(conn) else {
             return;
         };
         let sending = self.driver.is_sending(conn);
-        if (client.closing == Closing::AfterReply || client.ended) && !sending {
-            client.closing = Closing::Now;
-            return self.driver.close(conn);
+        // A peer that only ended its side still gets what it has asked for.
+        let ended = client.ended && client.held != Some(Held::Output);
+        if (client.closing == Closing::AfterReply || ended) && !sending {
+            return self.cut(conn);
         }
         let memory = client.input.memory() as u64;
         if memory > self.core.config.client_query_buffer_limit() {
@@ -253,12 +261,16 @@ impl<D: Driver> EventLoop<D> {
                 client.id
             );
             self.core.stats.query_buffer_disconnections += 1;
-            client.closing = Closing::Now;
-            return self.driver.close(conn);
+            return self.cut(conn);
         }
         match client.held {
             Some(Held::Output) if sending || !client.reply.is_empty() => self.driver.pause(conn),
-            Some(Held::Paused) if self.core.pause.scope().is_some() => self.driver.pause(conn),
+            // Receiving goes on for some time, to hear of it when the peer gives up.
+            Some(Held::Paused) if self.core.pause.scope().is_some() => {
+                if memory >= PAUSED_INPUT_MAX {
+                    self.driver.pause(conn);
+                }
+            }
             Some(_) => {
                 client.held = None;
                 self.driver.resume(conn);
@@ -270,6 +282,12 @@ impl<D: Driver> EventLoop<D> {
         }
     }
 
+    /// Closes a connection at once.
+    fn cut(&mut self, conn: ConnId) {
+        self.core.clients.cut(conn);
+        self.driver.close(conn);
+    }
+
     /// Checks `client-output-buffer-limit`; false if the client must go.
     fn within_output_limit(&mut self, conn: ConnId) -> bool {
         let now_ms = self.core.now_ms();
@@ -277,11 +295,14 @@ impl<D: Driver> EventLoop<D> {
             .core
             .config
             .client_output_buffer_limit(crate::config::ClientClass::Normal);
+        let needs_password = self.core.needs_password();
         let Some(client) = self.core.clients.get_mut(conn) else {
             return false;
         };
         let pending = (client.reply.len() + self.driver.unsent(conn)) as u64;
-        let hard = limit.hard != 0 && pending >= limit.hard;
+        let unknown = needs_password && client.special.has(Special::UNAUTHENTICATED);
+        let hard = limit.hard != 0 && pending >= limit.hard
+            || unknown && pending > UNAUTHENTICATED_OUTPUT_MAX;
         let soft = limit.soft != 0 && pending >= limit.soft;
         let session = &mut client.session;
         session.over_soft_since_ms = match session.over_soft_since_ms {
@@ -300,7 +321,6 @@ impl<D: Driver> EventLoop<D> {
             "Client {} closed for overcoming of output buffer limits",
             client.id
         );
-        client.closing = Closing::Now;
         self.core.stats.output_buffer_disconnections += 1;
         false
     }
@@ -356,7 +376,9 @@ fn serve(core: &mut Core, dispatcher: &mut Dispatcher, mut client: Box<Client>, 
 fn accept(core: &mut Core, address: &Address, socket: OwnedFd) -> Option<(Box<Client>, OwnedFd)> {
     let fd = socket.as_raw_fd();
     let peer = match address {
-        Address::Unix(path) => Peer::Unix { path: path.clone() },
+        Address::Unix(path) => Peer::Unix {
+            path: path.as_str().into(),
+        },
         Address::Tcp(_) => {
             listen::prepare(fd, core.config.tcp_keepalive());
             // Fails when the peer is gone already.
@@ -376,7 +398,7 @@ fn accept(core: &mut Core, address: &Address, socket: OwnedFd) -> Option<(Box<Cl
     }
     let (conn, id) = core.clients.reserve();
     core.stats.connections += 1;
-    let mut client = Box::new(Client::new(id, conn, peer, core.now_ms()));
+    let mut client = Box::new(Client::new(id, conn, peer, fd, core.now_ms()));
     client
         .special
         .set(Special::UNAUTHENTICATED, core.needs_password());

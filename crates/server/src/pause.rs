@@ -1,4 +1,12 @@
 //! CLIENT PAUSE: until when, and which commands wait.
+//!
+//! A pause is one flag of the shard, so that it costs nothing while there is none. A command that
+//! must wait stays in its client's input; its client goes on, first come first served, when the
+//! pause ends.
+
+use crate::clients::Special;
+use crate::core::Core;
+use command::Flags;
 
 /// What is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,22 +28,89 @@ impl Pause {
         self.until_ms = self.until_ms.max(until_ms);
     }
 
-    /// Ends the pause; false if there was none.
-    pub fn end(&mut self) -> bool {
-        self.until_ms = 0;
-        self.scope.take().is_some()
+    pub fn end(&mut self) {
+        *self = Pause::default();
     }
 
-    /// Ends the pause if its time is over; true if it ended.
-    pub fn expire(&mut self, now_ms: i64) -> bool {
-        self.scope.is_some() && now_ms >= self.until_ms && self.end()
+    /// Whether there is a pause whose time is over.
+    pub fn is_over(&self, now_ms: i64) -> bool {
+        self.scope.is_some() && now_ms >= self.until_ms
     }
 
     pub fn scope(&self) -> Option<Scope> {
         self.scope
     }
 
+    /// Whether commands with these flags wait.
+    pub fn holds(&self, flags: Flags) -> bool {
+        match self.scope {
+            None => false,
+            Some(Scope::Writes) => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
+            Some(Scope::All) => true,
+        }
+    }
+
     pub fn until_ms(&self) -> Option<i64> {
         self.scope.map(|_| self.until_ms)
+    }
+}
+
+impl Core {
+    /// CLIENT PAUSE.
+    pub fn pause_clients(&mut self, scope: Scope, until_ms: i64) {
+        self.pause.start(scope, until_ms);
+        self.special.set(Special::PAUSED, true);
+    }
+
+    /// CLIENT UNPAUSE.
+    pub fn unpause_clients(&mut self) {
+        self.pause.end();
+        self.special.set(Special::PAUSED, false);
+        for conn in std::mem::take(&mut self.clients.paused) {
+            self.clients.mark(conn);
+        }
+    }
+
+    /// Ends a pause whose time is over.
+    pub fn expire_pause(&mut self) {
+        if self.pause.is_over(self.now_ms()) {
+            self.unpause_clients();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_made_neither_shorter_nor_narrower() {
+        let mut pause = Pause::default();
+        assert_eq!((pause.scope(), pause.until_ms()), (None, None));
+        pause.start(Scope::Writes, 1000);
+        pause.start(Scope::All, 10);
+        assert_eq!(pause.scope(), Some(Scope::All));
+        pause.start(Scope::Writes, 2000);
+        assert_eq!(pause.scope(), Some(Scope::All));
+        assert_eq!(pause.until_ms(), Some(2000));
+        assert!(!pause.is_over(1999));
+        assert!(pause.is_over(2000));
+        pause.end();
+        assert!(!pause.is_over(3000));
+        pause.start(Scope::Writes, 1);
+        assert_eq!(pause.until_ms(), Some(1));
+        assert_eq!(pause.scope(), Some(Scope::Writes));
+    }
+
+    #[test]
+    fn a_pause_of_writes_holds_what_a_replica_would_hear_of() {
+        let mut pause = Pause::default();
+        assert!(!pause.holds(Flags::WRITE));
+        pause.start(Scope::Writes, 1);
+        assert!(pause.holds(Flags::WRITE.or(Flags::FAST)));
+        assert!(pause.holds(Flags::MAY_REPLICATE));
+        assert!(!pause.holds(Flags::READONLY));
+        pause.start(Scope::All, 1);
+        assert!(pause.holds(Flags::NO_AUTH));
     }
 }
