@@ -62,6 +62,25 @@ pub struct Config {
     obsolete: Vec<String>,
 }
 
+/// Something that the log is to say of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub text: String,
+    /// The server is not what the user takes it for: safe, replicated, on disk.
+    pub grave: bool,
+}
+
+const EVERYBODY: &str = "Whoever may connect, and knows requirepass if there is one, may do everything";
+
+/// Directives that are not to be ignored in passing, and what is the case instead of what they say.
+const GRAVE: &[(&str, &str)] = &[
+    ("aclfile", EVERYBODY),
+    ("appendonly", "All data is lost when the server ends"),
+    ("cluster-enabled", "This server is not part of any cluster and holds every slot's keys"),
+    ("replicaof", "This server is a primary: it copies no data and takes writes"),
+    ("tls-port", "Nobody listens there, and other ports are not encrypted"),
+];
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -128,23 +147,35 @@ impl Config {
         self.assign(row, &set::words_of(&DIRECTIVES[row], value), Mode::Replace)
     }
 
-    /// A line for the log for each directive that was written, differs from its default, and has
-    /// no effect here.
-    pub fn notices(&self) -> Vec<String> {
-        let mut notices = self.obsolete.clone();
+    /// What the log is to say of the configuration: each directive that was written, differs from
+    /// its default, and has no effect here.
+    pub fn notices(&self) -> Vec<Notice> {
+        let minor = |text| Notice { text, grave: false };
+        let mut notices: Vec<Notice> = self.obsolete.iter().cloned().map(minor).collect();
         for (row, directive) in DIRECTIVES.iter().enumerate() {
             let (Some(origin), Some(notice)) = (&self.origins[row], directive.notice()) else {
                 continue;
             };
-            if self.values[row] != directive.default_value() {
-                notices.push(format!("{origin}: {notice}"));
+            if self.values[row] == directive.default_value() {
+                continue;
             }
+            let grave = GRAVE.iter().find(|(name, _)| *name == directive.name);
+            notices.push(match grave {
+                None => minor(format!("{origin}: {notice}")),
+                Some((_, instead)) => Notice {
+                    text: format!("{origin}: {notice}. {instead}"),
+                    grave: true,
+                },
+            });
         }
         if let Some(user) = self.users.first() {
             let origin = &user.origin;
-            notices.push(format!(
-                "{origin}: 'user' has no effect here: there are no ACL users yet"
-            ));
+            notices.push(Notice {
+                text: format!(
+                    "{origin}: 'user' has no effect here: there are no ACL users yet. {EVERYBODY}"
+                ),
+                grave: true,
+            });
         }
         notices
     }

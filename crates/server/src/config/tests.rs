@@ -177,7 +177,7 @@ mod files {
                 directive.name
             );
         }
-        assert_eq!(config.notices(), Vec::<String>::new());
+        assert_eq!(config.notices(), Vec::<Notice>::new());
     }
 
     /// Files of Redis and Valkey that this machine happens to have: Debian's package, and the
@@ -324,7 +324,7 @@ mod files {
         assert_eq!(config.users()[0].origin.line, 2);
         let notices = config.notices();
         assert_eq!(notices.len(), 2, "{notices:?}");
-        assert!(notices[0].contains("obsolete"), "{notices:?}");
+        assert!(notices[0].text.contains("obsolete"), "{notices:?}");
     }
 
     #[test]
@@ -332,8 +332,20 @@ mod files {
         let config = read("io-threads 1\nio-threads 4\nio-threads 5\nhz 20").unwrap();
         let notices = config.notices();
         assert_eq!(notices.len(), 1, "{notices:?}");
-        assert!(notices[0].starts_with("standard input:3: 'io-threads' has no effect here"));
+        let text = &notices[0].text;
+        assert!(text.starts_with("standard input:3: 'io-threads' has no effect here"), "{text}");
+        assert!(!notices[0].grave);
         assert_eq!(read("io-threads 1").unwrap().notices().len(), 0);
+    }
+
+    #[test]
+    fn what_is_not_to_be_ignored_is_said_loudly() {
+        let text = "tls-port 1\ncluster-enabled yes\nreplicaof h 1\nappendonly yes\naclfile f\n\
+                    user u on";
+        let notices = read(text).unwrap().notices();
+        assert_eq!(notices.len(), 6, "{notices:?}");
+        assert!(notices.iter().all(|n| n.grave), "{notices:?}");
+        assert_eq!(read("appendonly no\ntls-port 0").unwrap().notices(), []);
     }
 
     /// File text, line, and the reason given.
