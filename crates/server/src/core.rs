@@ -5,8 +5,11 @@
 
 use crate::clients::{Client, Clients, Special};
 use crate::config::Config;
+use crate::listen::{Listener, Listeners};
 use crate::pause::Pause;
 use crate::stats::Stats;
+use crate::tasks::Tasks;
+use crate::wake::Wake;
 use command::context::Settings;
 use command::keyspec::Begin;
 use command::table::{Run, Table};
@@ -37,17 +40,16 @@ pub struct Process {
     pub run_id: String,
     pub started_ms: i64,
     pub executable: String,
-    /// Port that TCP listeners have, 0 without any.
-    pub port: u16,
-    /// `listener0`, `listener1` … of INFO.
-    pub listeners: Vec<String>,
+    /// Who has started the server: `no`, `systemd` or `upstart`.
+    pub supervised: &'static str,
 }
 
 /// Work for the event loop that a handler has asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// End the process in an orderly way.
     Shutdown,
+    /// Accept on these TCP sockets instead of the present ones.
+    MoveTcp(Vec<Listener>),
 }
 
 pub struct Core {
@@ -64,15 +66,27 @@ pub struct Core {
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
     pub requests: Vec<Request>,
+    pub listeners: Listeners,
+    pub tasks: Tasks,
     /// For each entry of the table, whether its first key is its first argument.
     pub(crate) keyed: Box<[bool]>,
     /// Unix time in microseconds of the present pass.
     pub now_us: i64,
     pub sampler: crate::sampler::Sampler,
+    /// Mean remaining lifetime of the keys with an expiry, by database, as the last sweep found it.
+    pub mean_ttl_ms: Vec<i64>,
+    /// Bytes in use when the server started.
+    pub startup_memory: usize,
 }
 
 impl Core {
-    pub fn new(config: Config, process: Arc<Process>, seed: [u64; 4]) -> Core {
+    pub fn new(
+        config: Config,
+        process: Arc<Process>,
+        listeners: Listeners,
+        wake: Wake,
+        seed: [u64; 4],
+    ) -> Core {
         let keyed = process
             .table
             .entries()
@@ -92,15 +106,29 @@ impl Core {
             pause: Pause::default(),
             active_expire: true,
             requests: Vec::new(),
+            listeners,
+            tasks: Tasks::new(wake),
             keyed,
             now_us: 0,
             sampler: crate::sampler::Sampler::default(),
+            mean_ttl_ms: vec![0; config.databases()],
+            startup_memory: 0,
             config,
             process,
         };
         core.apply_config();
         core.tick();
+        core.startup_memory = core.note_memory();
         core
+    }
+
+    /// Bytes in use: the slabs' and the allocator's. Remembers the most that there have been.
+    pub fn note_memory(&mut self) -> usize {
+        let slab = self.shard.slab_stats();
+        // Large cells are the allocator's.
+        let used = crate::memory::allocated() + slab.allocated - slab.large;
+        self.stats.peak_memory = self.stats.peak_memory.max(used);
+        used
     }
 
     /// Copies out of the configuration what is read often. Called at start and after CONFIG SET.
@@ -118,12 +146,17 @@ impl Core {
         self.stats.tracks_latency = self.config.latency_tracking();
     }
 
-    /// Reads the clock; once per pass of the loop.
-    pub fn tick(&mut self) {
+    /// Unix time in microseconds, read from the clock.
+    pub fn clock_us() -> i64 {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
-        self.now_us = now.as_micros() as i64;
+        now.as_micros() as i64
+    }
+
+    /// Reads the clock; once per pass of the loop.
+    pub fn tick(&mut self) {
+        self.now_us = Core::clock_us();
         self.shard.set_now(self.now_us / 1000);
     }
 

@@ -15,6 +15,13 @@ fn tolerated_stale(effort: u32) -> f64 {
 /// Longest slice of expiry in one pass of the loop, in microseconds.
 const EXPIRE_SLICE_US: f64 = 500.0;
 
+/// Keys with an expiry that the sweep has met and left alone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lap {
+    keys: i64,
+    lifetimes_ms: i64,
+}
+
 pub struct Cron {
     due: Instant,
     period: Duration,
@@ -23,6 +30,8 @@ pub struct Cron {
     /// Microseconds of expiry still allowed before the next run.
     budget_us: f64,
     database: usize,
+    /// What the sweep has seen since it last came round in each database.
+    laps: Vec<Lap>,
     /// Ticks per microsecond, measured now and then.
     ticks_per_us: f64,
 }
@@ -35,6 +44,7 @@ impl Cron {
             sweeping: false,
             budget_us: 0.0,
             database: 0,
+            laps: vec![Lap::default(); core.shard.databases()],
             ticks_per_us: 1000.0,
         }
     }
@@ -67,12 +77,14 @@ impl Cron {
 
     fn sample(&mut self, core: &mut Core) {
         let now = core.now_us;
-        core.sampler.commands.sample(core.stats.commands_processed, now);
+        core.sampler
+            .commands
+            .sample(core.stats.commands_processed, now);
         core.sampler.bytes_in.sample(core.stats.bytes_in, now);
         core.sampler.bytes_out.sample(core.stats.bytes_out, now);
         core.sampler.loops.sample(core.stats.loops, now);
-        let used = crate::memory::allocated();
-        core.stats.peak_memory = core.stats.peak_memory.max(used);
+        core.sampler.loop_ticks.sample(core.stats.loop_ticks, now);
+        core.note_memory();
     }
 
     /// One slice of expiry. Goes on with the next database when one has come round with few
@@ -98,7 +110,12 @@ impl Cron {
             let swept = core.shard.sweep_step(db);
             volatile += swept.volatile;
             expired += swept.expired;
+            let lap = &mut self.laps[db];
+            lap.keys += (swept.volatile - swept.expired) as i64;
+            lap.lifetimes_ms = lap.lifetimes_ms.saturating_add(swept.lifetime_ms);
             if swept.wrapped {
+                core.mean_ttl_ms[db] = lap.lifetimes_ms / lap.keys.max(1);
+                *lap = Lap::default();
                 self.database = (db + 1) % core.shard.databases();
             }
             steps += 1;
@@ -110,7 +127,7 @@ impl Cron {
                 }
             }
         }
-        let stale = if volatile == 0 { 0.0 } else { expired as f64 / volatile as f64 };
+        let stale = expired as f64 / volatile.max(1) as f64;
         if stale <= tolerated {
             self.sweeping = false;
         } else if self.budget_us <= 0.0 {
@@ -147,7 +164,12 @@ fn close_idle(core: &mut Core) {
 /// Has clients looked after whose output has been above the soft limit: for one that does not read,
 /// nothing else would.
 fn review_outputs(core: &mut Core) {
-    if core.config.client_output_buffer_limit(ClientClass::Normal).soft == 0 {
+    if core
+        .config
+        .client_output_buffer_limit(ClientClass::Normal)
+        .soft
+        == 0
+    {
         return;
     }
     let clients = core.clients.iter();

@@ -17,6 +17,8 @@ use crate::dispatch::Dispatcher;
 use crate::driver::{ConnId, Driver, Event, Output};
 use crate::listen::{self, Address, Listener};
 use crate::stats::Ticks;
+use crate::tasks::Finish;
+use crate::wake::Wake;
 use resp::Reply;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -44,6 +46,7 @@ pub struct EventLoop<D> {
     dispatcher: Dispatcher,
     cron: Cron,
     background: Background,
+    /// Of each listener that there has been.
     addresses: Vec<Address>,
     /// Listeners whose accepting failed, and when to try again.
     resting: Vec<(usize, Instant)>,
@@ -51,11 +54,11 @@ pub struct EventLoop<D> {
     stopping: Option<Instant>,
 }
 
-/// How other threads ask the loop to end: a flag, and a descriptor that wakes it.
+/// How other threads ask the loop to end.
 #[derive(Clone)]
 pub struct StopSignal {
     pub requested: std::sync::Arc<AtomicBool>,
-    pub wake: RawFd,
+    pub wake: Wake,
 }
 
 impl<D: Driver> EventLoop<D> {
@@ -71,7 +74,7 @@ impl<D: Driver> EventLoop<D> {
             driver.listen(i, listener.socket);
             addresses.push(listener.address);
         }
-        driver.watch(stop.wake);
+        driver.watch(stop.wake.descriptor());
         EventLoop {
             driver,
             cron: Cron::new(&core),
@@ -177,7 +180,10 @@ impl<D: Driver> EventLoop<D> {
                     log::warn!("Accepting client connection: {error}");
                     self.resting.push((listener, Instant::now() + ACCEPT_REST));
                 }
-                Event::Readable => {}
+                Event::Readable => {
+                    self.stop.wake.hush();
+                    self.driver.watch(self.stop.wake.descriptor());
+                }
             }
         }
     }
@@ -190,7 +196,11 @@ impl<D: Driver> EventLoop<D> {
         for request in std::mem::take(&mut self.core.requests) {
             match request {
                 Request::Shutdown => self.begin_stop(now),
+                Request::MoveTcp(listeners) => self.move_tcp(listeners),
             }
+        }
+        while let Some((id, wants_reply, finish)) = self.core.tasks.finished() {
+            self.finish_task(id, wants_reply, finish);
         }
         let driver = &mut self.driver;
         self.resting.retain(|(listener, at)| {
@@ -271,6 +281,7 @@ impl<D: Driver> EventLoop<D> {
                     self.driver.pause(conn);
                 }
             }
+            Some(Held::Task) if self.core.tasks.has(client.id) => self.driver.pause(conn),
             Some(_) => {
                 client.held = None;
                 self.driver.resume(conn);
@@ -325,12 +336,43 @@ impl<D: Driver> EventLoop<D> {
         false
     }
 
+    /// Accepts on other TCP sockets from now on.
+    fn move_tcp(&mut self, listeners: Vec<Listener>) {
+        for (i, address) in self.addresses.iter().enumerate() {
+            if address.is_tcp() {
+                self.driver.unlisten(i);
+            }
+        }
+        for listener in listeners {
+            self.driver.listen(self.addresses.len(), listener.socket);
+            self.addresses.push(listener.address);
+        }
+    }
+
+    /// Writes the reply of a task, and lets its client go on.
+    fn finish_task(&mut self, id: u64, wants_reply: bool, finish: Finish) {
+        let Some(conn) = self.core.clients.conn_of(id) else {
+            return;
+        };
+        let Some(mut client) = self.core.clients.take(conn) else {
+            return;
+        };
+        let mark = client.reply.mark();
+        finish(&mut self.core, &mut client.reply);
+        if !wants_reply {
+            client.reply.rewind(mark);
+        }
+        self.core.clients.put(client);
+        self.core.clients.mark(conn);
+    }
+
     fn begin_stop(&mut self, now: Instant) {
         if self.stopping.is_some() {
             return;
         }
         log::info!("User requested shutdown...");
         self.driver.stop_listening();
+        self.core.listeners.close();
         self.stopping = Some(now + SHUTDOWN_GRACE);
         let conns: Vec<ConnId> = self.core.clients.iter().map(|c| c.conn).collect();
         for conn in conns {

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What a listening socket is reached by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,102 @@ pub struct Listener {
     pub socket: OwnedFd,
 }
 
-/// Opens every socket that the configuration names. Nothing is left open on an error.
-pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
+/// The listening sockets, for whoever wants to know or change them; the driver has its own
+/// descriptors of them.
+pub struct Listeners(Vec<Listener>);
+
+impl Listeners {
+    /// Remembers the sockets that the driver will be given.
+    pub fn new(listeners: &[Listener]) -> io::Result<Listeners> {
+        let copies = listeners.iter().map(Listener::try_clone);
+        Ok(Listeners(copies.collect::<io::Result<_>>()?))
+    }
+
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.0.iter().map(|l| &l.address)
+    }
+
+    /// Listens on the TCP addresses and port of `config` instead of the present ones; if that
+    /// fails, on these again. Answers the sockets for the driver.
+    pub fn move_tcp(&mut self, config: &Config) -> Result<Vec<Listener>, String> {
+        // Their addresses must be free first: the new ones may overlap with them.
+        self.tcp().for_each(|l| drop(stop(l)));
+        let opened = open_tcp(config, Duration::ZERO).and_then(|listeners| {
+            let copies = Listeners::new(&listeners).map_err(|e| e.to_string())?;
+            Ok((listeners, copies.0))
+        });
+        match opened {
+            Ok((listeners, copies)) => {
+                self.0.retain(|l| !l.address.is_tcp());
+                self.0.splice(0..0, copies);
+                Ok(listeners)
+            }
+            Err(error) => {
+                for listener in self.tcp() {
+                    if let Err(e) = start(&listener.socket, config.tcp_backlog()) {
+                        log::error!("Listening on {:?} again: {e}", listener.address);
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets the sockets, so that they close with the driver's.
+    pub fn close(&mut self) {
+        self.0.clear();
+    }
+
+    fn tcp(&self) -> impl Iterator<Item = &Listener> {
+        self.0.iter().filter(|l| l.address.is_tcp())
+    }
+}
+
+impl Address {
+    pub fn is_tcp(&self) -> bool {
+        matches!(self, Address::Tcp(_))
+    }
+}
+
+impl Listener {
+    fn try_clone(&self) -> io::Result<Listener> {
+        Ok(Listener {
+            address: self.address.clone(),
+            socket: self.socket.try_clone()?,
+        })
+    }
+}
+
+/// Stops listening, whoever else has a descriptor of the socket; the address is free at once.
+fn stop(listener: &Listener) -> io::Result<()> {
+    // SAFETY: a plain system call on our descriptor.
+    check(unsafe { libc::shutdown(listener.socket.as_raw_fd(), libc::SHUT_RDWR) })
+}
+
+fn start(socket: &OwnedFd, backlog: i32) -> io::Result<()> {
+    // SAFETY: a plain system call on our descriptor.
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })
+}
+
+/// Opens every socket that the configuration names. Nothing is left open on an error. For a port in
+/// use it waits at most `patience`.
+pub fn open(config: &Config, patience: Duration) -> Result<Vec<Listener>, String> {
+    let mut listeners = open_tcp(config, patience)?;
+    if let Some(path) = config.unixsocket() {
+        let socket = unix(path, config)
+            .map_err(|e| format!("Failed opening Unix socket {}: {e}", path.display()))?;
+        listeners.push(Listener {
+            address: Address::Unix(path.display().to_string()),
+            socket,
+        });
+    }
+    Ok(listeners)
+}
+
+fn open_tcp(config: &Config, patience: Duration) -> Result<Vec<Listener>, String> {
+    /// Between two tries.
+    const PAUSE: Duration = Duration::from_millis(20);
+    let deadline = Instant::now() + patience;
     let mut listeners = Vec::new();
     if config.port() != 0 {
         let port = config.port();
@@ -32,25 +127,27 @@ pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
                 Some(host) => (true, host.to_owned()),
                 None => (false, word.clone()),
             };
-            match tcp(&host, port, config.tcp_backlog()) {
+            let in_use = |e: &io::Error| e.kind() == io::ErrorKind::AddrInUse;
+            let opened = loop {
+                match tcp(&host, port, config.tcp_backlog()) {
+                    Err(e) if in_use(&e) && Instant::now() < deadline => std::thread::sleep(PAUSE),
+                    opened => break opened,
+                }
+            };
+            match opened {
                 Ok((address, socket)) => listeners.push(Listener { address, socket }),
                 Err(e) if optional && is_unavailable(&e) => {}
                 Err(e) => {
-                    return Err(format!("Could not create server TCP listening socket {word}:{port}: {e}"));
+                    let hint = if in_use(&e) { ": another server listens there" } else { "" };
+                    return Err(format!(
+                        "Could not create server TCP listening socket {word}:{port}: {e}{hint}"
+                    ));
                 }
             }
         }
         if listeners.is_empty() && !config.bind().is_empty() {
             return Err("none of the addresses to bind exists on this machine".into());
         }
-    }
-    if let Some(path) = config.unixsocket() {
-        let socket = unix(path, config)
-            .map_err(|e| format!("Failed opening Unix socket {}: {e}", path.display()))?;
-        listeners.push(Listener {
-            address: Address::Unix(path.display().to_string()),
-            socket,
-        });
     }
     Ok(listeners)
 }
@@ -86,8 +183,7 @@ fn tcp(host: &str, port: u16, backlog: i32) -> io::Result<(Address, OwnedFd)> {
     let (storage, len) = sockaddr(address);
     // SAFETY: the address is `len` bytes of a valid sockaddr.
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), len) })?;
-    // SAFETY: a plain system call on our descriptor.
-    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    start(&socket, backlog)?;
     Ok((Address::Tcp(address), socket))
 }
 
@@ -127,8 +223,7 @@ fn unix(path: &Path, config: &Config) -> io::Result<OwnedFd> {
         // SAFETY: the name is a C string.
         check(unsafe { libc::chown(name.as_ptr(), u32::MAX, gid) })?;
     }
-    // SAFETY: a plain system call on our descriptor.
-    check(unsafe { libc::listen(socket.as_raw_fd(), config.tcp_backlog()) })?;
+    start(&socket, config.tcp_backlog())?;
     Ok(socket)
 }
 

@@ -36,4 +36,5 @@ pub struct Sampler {
     pub bytes_in: Rate,
     pub bytes_out: Rate,
     pub loops: Rate,
+    pub loop_ticks: Rate,
 }

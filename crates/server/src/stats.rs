@@ -132,7 +132,11 @@ impl Stats {
             _ => "ERR",
         };
         let is_new = !self.errors.contains_key(code);
-        let code = if is_new && self.errors.len() >= ERROR_CODES_MAX { OTHER_CODES } else { code };
+        let code = if is_new && self.errors.len() >= ERROR_CODES_MAX {
+            OTHER_CODES
+        } else {
+            code
+        };
         match self.errors.get_mut(code) {
             Some(count) => *count += 1,
             None => drop(self.errors.insert(code.to_owned(), 1)),
