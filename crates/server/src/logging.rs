@@ -5,8 +5,9 @@
 
 use crate::config::{Config, LogLevel};
 use log::{Level, LevelFilter};
+use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, RwLock};
 
 static FILE: OnceLock<RwLock<Option<PathBuf>>> = OnceLock::new();
@@ -15,9 +16,13 @@ fn file() -> &'static RwLock<Option<PathBuf>> {
     FILE.get_or_init(RwLock::default)
 }
 
-/// Starts logging as the configuration says. `RUST_LOG` adds to it, for our own modules.
-pub fn start(config: &Config) {
+/// Starts logging as the configuration says. `RUST_LOG` adds to it, for our own modules. Fails if
+/// the log file cannot be opened.
+pub fn start(config: &Config) -> Result<(), String> {
     set(config);
+    if let Some(path) = config.logfile() {
+        open(path).map_err(|e| format!("Can't open the log file {}: {e}", path.display()))?;
+    }
     let mut builder = env_logger::Builder::new();
     builder.filter_level(LevelFilter::Trace);
     if let Ok(filters) = std::env::var("RUST_LOG") {
@@ -40,11 +45,40 @@ pub fn start(config: &Config) {
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level(config));
     }
+    Ok(())
+}
+
+/// Has a panic on any thread reported in the log and end the process: with a shard gone, nothing
+/// that the server would answer could be trusted.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        let trace = std::backtrace::Backtrace::force_capture();
+        let version = env!("CARGO_PKG_VERSION");
+        let report = format!(
+            "Shoal {version} has crashed: this is a bug. Thread '{name}', {info}\n{trace}\n\
+             End of the crash report. Please send it to the authors."
+        );
+        log::error!("{report}");
+        if log::max_level() == LevelFilter::Off || has_file() {
+            eprintln!("{report}");
+        }
+        std::process::abort();
+    }));
+}
+
+fn has_file() -> bool {
+    file().read().unwrap_or_else(|e| e.into_inner()).is_some()
 }
 
 /// Follows a change of `loglevel` or `logfile`.
 pub fn set(config: &Config) {
-    *file().write().unwrap_or_else(|e| e.into_inner()) = config.logfile().map(PathBuf::from);
+    // By its full name: CONFIG SET dir changes the directory later.
+    let path = config
+        .logfile()
+        .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.into()));
+    *file().write().unwrap_or_else(|e| e.into_inner()) = path;
     log::set_max_level(level(config));
 }
 
@@ -66,17 +100,17 @@ impl Write for Sink {
         let path = file().read().unwrap_or_else(|e| e.into_inner());
         match &*path {
             None => std::io::stdout().write(line),
-            Some(path) => std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)?
-                .write(line),
+            Some(path) => open(path)?.write(line),
         }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         std::io::stdout().flush()
     }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    File::options().append(true).create(true).open(path)
 }
 
 /// Local time, `23 Nov 2026 14:18:11.042`.

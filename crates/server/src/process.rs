@@ -1,15 +1,21 @@
 //! The process around the shards: start, signals, end.
 
 use crate::background::Background;
-use crate::config::Config;
-use crate::core::{Core, Process};
+use crate::config::{Config, LoadError, Supervised};
+use crate::core::{CommandTable, Core, Process};
+use crate::daemon::{Daemon, Supervisor};
+use crate::descriptors;
 use crate::driver::uring::Uring;
 use crate::event_loop::{EventLoop, StopSignal};
-use crate::listen::{self, Address, Listener};
+use crate::listen::{self, Address, Listener, Listeners};
 use crate::session;
-use command::table::Table;
-use glommio::{LocalExecutorBuilder, Placement};
+use crate::title;
+use crate::wake::Wake;
+use command::table::{Rename, Table};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use std::fmt::Write as _;
 use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,8 +26,22 @@ const EXECUTOR_MEMORY: usize = 64 << 10;
 /// glommio's time slice for its tasks.
 const PREEMPT: Duration = Duration::from_millis(1);
 
-/// Starts the server and returns when it has been told to end.
-pub fn run(mut config: Config) -> Result<(), String> {
+/// How long the start waits for a port in use: the port of a server that was killed stays bound for
+/// a moment, because the kernel takes its rings apart after the process has gone.
+const PORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where the process id of a server in the background goes without a `pidfile`.
+const PIDFILE: &str = "/var/run/redis.pid";
+
+type Shard = ExecutorJoinHandle<io::Result<()>>;
+
+/// Starts the server and returns when it has been told to end. `daemon` is there if it runs in the
+/// background.
+pub fn run(
+    mut config: Config,
+    supervisor: Supervisor,
+    daemon: Option<Daemon>,
+) -> Result<(), String> {
     let shards = match config.shards() {
         0 => 1,
         n => n,
@@ -31,54 +51,96 @@ pub fn run(mut config: Config) -> Result<(), String> {
             "--shards {shards}: this version runs one shard; start it with --shards 1"
         ));
     }
-    raise_descriptor_limit(&mut config);
-    let listeners = listen::open(&config)?;
+    let table = table(&config).map_err(|e| e.to_string())?;
+    fit_clients(&mut config);
+    let listeners = listen::open(&config, PORT_PATIENCE)?;
+    let leftovers = Leftovers::new(&mut config, daemon.is_some(), &listeners);
     let signals = block_signals();
-    let wake = eventfd().map_err(|e| format!("eventfd: {e}"))?;
     let stop = StopSignal {
         requested: Arc::new(AtomicBool::new(false)),
-        wake,
+        wake: Wake::new().map_err(|e| format!("eventfd: {e}"))?,
     };
-    let process = Arc::new(describe(&config, &listeners));
-    greet(&process, &listeners, shards);
-    let seed = random_seed().map_err(|e| format!("no random numbers: {e}"))?;
-    let (started, start) = std::sync::mpsc::channel();
-    let shard = {
-        let stop = stop.clone();
-        LocalExecutorBuilder::new(placement())
-            .name("shoal-0")
-            .io_memory(EXECUTOR_MEMORY)
-            .preempt_timer(PREEMPT)
-            .spawn(move || async move {
-                let driver = match Uring::new() {
-                    Ok(driver) => driver,
-                    Err(e) => {
-                        let _ = started.send(Err(io_uring_error(&e)));
-                        return Ok(());
-                    }
-                };
-                let core = Core::new(config, process, seed);
-                let event_loop =
-                    EventLoop::new(driver, core, Background::default(), listeners, stop);
-                let _ = started.send(Ok(()));
-                event_loop.run().await
-            })
-            .map_err(|e| io_uring_error(&io::Error::other(e.to_string())))?
-    };
-    start
-        .recv()
-        .unwrap_or_else(|_| Err("the shard ended before it began".into()))?;
-    log::info!("Ready to accept connections");
+    let process = Arc::new(describe(table, supervisor)?);
+    greet(&config, &listeners, shards);
+    warn(&config, supervisor);
+    title::show(&config);
+    // Before the first connection is taken: who can connect can rely on it.
+    leftovers.write_pid();
+    let shard = start_shard(config, &process, listeners, stop.clone())
+        .inspect_err(|_| leftovers.remove())?;
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || watch_signals(&signals, &stop))
         .map_err(|e| format!("thread: {e}"))?;
-    match shard.join() {
+    log::info!("Ready to accept connections");
+    supervisor.ready();
+    if let Some(daemon) = daemon {
+        daemon.ready().map_err(|e| format!("/dev/null: {e}"))?;
+    }
+    let ended = shard.join();
+    supervisor.stopping();
+    leftovers.remove();
+    match ended {
         Ok(result) => result.map_err(|e| format!("event loop: {e}"))?,
         Err(e) => return Err(format!("the shard has ended: {e}")),
     }
     log::warn!("Shoal is now ready to exit, bye bye...");
     Ok(())
+}
+
+/// The commands, under the names that the configuration gives them.
+pub fn table(config: &Config) -> Result<CommandTable, LoadError> {
+    let renames: Vec<Rename<'_>> = config
+        .renames()
+        .iter()
+        .map(|r| Rename {
+            from: &r.from,
+            to: &r.to,
+        })
+        .collect();
+    Table::renamed(
+        command::FAMILIES,
+        command::CONTAINERS,
+        session::rows(),
+        &renames,
+    )
+    .map_err(|bad| LoadError::at(config.renames()[bad.index].origin.clone(), bad.reason))
+}
+
+/// Starts the thread of the shard; returns when it serves, or cannot.
+fn start_shard(
+    config: Config,
+    process: &Arc<Process>,
+    listeners: Vec<Listener>,
+    stop: StopSignal,
+) -> Result<Shard, String> {
+    let seed = random().map_err(|e| format!("no random numbers: {e}"))?;
+    let seed = seed.map(u64::from_ne_bytes);
+    let known = Listeners::new(&listeners).map_err(|e| format!("listening sockets: {e}"))?;
+    let process = Arc::clone(process);
+    let (started, start) = std::sync::mpsc::channel();
+    let shard = LocalExecutorBuilder::new(placement())
+        .name("shoal-0")
+        .io_memory(EXECUTOR_MEMORY)
+        .preempt_timer(PREEMPT)
+        .spawn(move || async move {
+            let driver = match Uring::new() {
+                Ok(driver) => driver,
+                Err(e) => {
+                    let _ = started.send(Err(io_uring_error(&e)));
+                    return Ok(());
+                }
+            };
+            let core = Core::new(config, process, known, stop.wake.clone(), seed);
+            let event_loop = EventLoop::new(driver, core, Background::default(), listeners, stop);
+            let _ = started.send(Ok(()));
+            event_loop.run().await
+        })
+        .map_err(|e| io_uring_error(&io::Error::other(e.to_string())))?;
+    start
+        .recv()
+        .unwrap_or_else(|_| Err("the shard ended before it began".into()))?;
+    Ok(shard)
 }
 
 fn io_uring_error(e: &io::Error) -> String {
@@ -90,126 +152,141 @@ fn io_uring_error(e: &io::Error) -> String {
     )
 }
 
-/// The first processor that we may run on.
+/// Where the only shard runs: wherever the scheduler puts it. Servers that share a machine would all
+/// pin themselves to its first core, and under Debian's unit for Redis the system call is forbidden;
+/// who wants a certain core says so with `taskset` or `CPUAffinity=`.
 fn placement() -> Placement {
-    // SAFETY: a cpu_set_t of zeros is valid, and its size is passed.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) == 0 {
-            let cpus = 0..libc::CPU_SETSIZE as usize;
-            if let Some(cpu) = cpus.into_iter().find(|c| libc::CPU_ISSET(*c, &set)) {
-                return Placement::Fixed(cpu);
-            }
-        }
-    }
     Placement::Unbound
 }
 
 /// Makes room for `maxclients` descriptors, or lowers `maxclients` to what there is.
-fn raise_descriptor_limit(config: &mut Config) {
-    /// Descriptors for everything that is not a client.
-    const RESERVED: u64 = 32;
-    let wanted = u64::from(config.maxclients()) + RESERVED;
-    // SAFETY: the struct is valid for both calls.
-    let allowed = unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return;
-        }
-        if limit.rlim_cur < wanted {
-            let hard = limit.rlim_max.max(wanted);
-            let raised = libc::rlimit {
-                rlim_cur: wanted,
-                rlim_max: hard,
-            };
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
-                return;
-            }
-            let raised = libc::rlimit {
-                rlim_cur: limit.rlim_max.min(wanted),
-                rlim_max: limit.rlim_max,
-            };
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised);
-            raised.rlim_cur
-        } else {
-            return;
-        }
+fn fit_clients(config: &mut Config) {
+    let Err(refused) = descriptors::make_room(config.maxclients()) else {
+        return;
     };
-    let clients = allowed.saturating_sub(RESERVED).max(1);
+    let clients = refused.clients();
     log::warn!(
-        "maxclients is lowered from {} to {clients}: the limit of open files is {allowed} \
+        "maxclients is lowered from {} to {clients}: the limit of open files is {} \
          (`ulimit -n`, or LimitNOFILE of the unit)",
-        config.maxclients()
+        config.maxclients(),
+        refused.limit
     );
     if let Err(e) = config.settle("maxclients", clients.to_string().as_bytes()) {
         log::warn!("maxclients: {e}");
     }
 }
 
-fn describe(config: &Config, listeners: &[Listener]) -> Process {
+fn describe(table: CommandTable, supervisor: Supervisor) -> Result<Process, String> {
+    let bytes: [[u8; 4]; 5] = random().map_err(|e| format!("no random numbers: {e}"))?;
     let mut run_id = String::with_capacity(40);
-    let mut bytes = [0u8; 20];
-    let _ = std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes));
-    for b in bytes {
-        run_id.push_str(&format!("{b:02x}"));
+    for b in bytes.as_flattened() {
+        let _ = write!(run_id, "{b:02x}");
     }
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
-    Process {
-        table: Table::new(command::FAMILIES, command::CONTAINERS, session::rows()),
+    Ok(Process {
+        table,
         run_id,
         started_ms: now.as_millis() as i64,
         executable: std::env::current_exe()
             .map(|p| p.display().to_string())
             .unwrap_or_default(),
-        port: config.port(),
-        listeners: listeners.iter().map(describe_listener).collect(),
-    }
+        supervised: supervisor.name(),
+    })
 }
 
-fn describe_listener(listener: &Listener) -> String {
-    match &listener.address {
-        Address::Tcp(a) => format!("name=tcp,bind={},port={}", a.ip(), a.port()),
-        Address::Unix(path) => format!("name=unix,bind={path}"),
-    }
-}
-
-fn greet(process: &Process, listeners: &[Listener], shards: usize) {
+fn greet(config: &Config, listeners: &[Listener], shards: usize) {
     log::info!(
-        "Shoal {} is starting: {shards} shard{}, pid {}",
+        "Shoal {}, a Redis-compatible server: {shards} shard{}, pid {}",
         env!("CARGO_PKG_VERSION"),
         if shards == 1 { "" } else { "s" },
         std::process::id()
     );
+    match config.file() {
+        Some(path) => log::info!("Configured by {}", path.display()),
+        None => log::info!("Configured by the command line alone: shoal /path/to/shoal.conf"),
+    }
     for listener in listeners {
         match &listener.address {
             Address::Tcp(a) => log::info!("Listening on {a}"),
             Address::Unix(path) => log::info!("Listening on {path}"),
         }
     }
-    let dir = std::env::current_dir().unwrap_or_default();
-    log::info!("Files go to {}", dir.display());
-    log::debug!("Run id {}", process.run_id);
+    log::info!("Files go to {}", config.dir().display());
 }
 
-fn random_seed() -> io::Result<[u64; 4]> {
-    let mut bytes = [0u8; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let mut seed = [0; 4];
-    for (word, chunk) in seed.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = chunk.iter().fold(0, |w, b| w << 8 | u64::from(*b));
+/// Says what the user may not expect.
+fn warn(config: &Config, supervisor: Supervisor) {
+    let asked = matches!(
+        config.supervised(),
+        Supervised::Systemd | Supervised::Upstart
+    );
+    if asked && supervisor == Supervisor::Nobody {
+        log::warn!("supervised: no supervisor has left its address in the environment");
     }
-    Ok(seed)
+    if config
+        .get(&[b"save"])
+        .iter()
+        .any(|(_, points)| !points.is_empty())
+    {
+        log::warn!(
+            "WARNING: this version writes nothing to disk: all data is lost when the server ends. \
+             (save \"\" says that you know, and silences this.)"
+        );
+    }
 }
 
-fn eventfd() -> io::Result<i32> {
-    // SAFETY: makes a new descriptor.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+/// Random bytes of the system.
+fn random<const N: usize, const M: usize>() -> io::Result<[[u8; N]; M]> {
+    let mut bytes = [[0; N]; M];
+    std::fs::File::open("/dev/urandom")?.read_exact(bytes.as_flattened_mut())?;
+    Ok(bytes)
+}
+
+/// Files that tell of a running server and go with it.
+struct Leftovers {
+    pidfile: Option<PathBuf>,
+    sockets: Vec<PathBuf>,
+}
+
+impl Leftovers {
+    fn new(config: &mut Config, in_background: bool, listeners: &[Listener]) -> Leftovers {
+        if in_background
+            && config.pidfile().is_none()
+            && let Err(e) = config.settle("pidfile", PIDFILE.as_bytes())
+        {
+            log::warn!("pidfile: {e}");
+        }
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
+        let sockets = listeners.iter().filter_map(|l| match &l.address {
+            Address::Unix(path) => Some(absolute(Path::new(path))),
+            Address::Tcp(_) => None,
+        });
+        Leftovers {
+            pidfile: config.pidfile().map(absolute),
+            sockets: sockets.collect(),
+        }
     }
-    Ok(fd)
+
+    fn write_pid(&self) {
+        let Some(path) = &self.pidfile else {
+            return;
+        };
+        if let Err(e) = std::fs::write(path, format!("{}\n", std::process::id())) {
+            log::warn!("Failed to write PID file {}: {e}", path.display());
+        }
+    }
+
+    fn remove(&self) {
+        for path in self.pidfile.iter().chain(&self.sockets) {
+            if let Err(e) = std::fs::remove_file(path)
+                && e.kind() != io::ErrorKind::NotFound
+            {
+                log::warn!("Failed to remove {}: {e}", path.display());
+            }
+        }
+    }
 }
 
 /// Blocks the signals that end the server in all threads, so that one of them can wait for them.
@@ -235,15 +312,16 @@ fn watch_signals(set: &libc::sigset_t, stop: &StopSignal) {
         if unsafe { libc::sigwait(set, &raw mut signal) } != 0 {
             continue;
         }
-        let name = if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" };
+        let name = match signal {
+            libc::SIGINT => "SIGINT",
+            _ => "SIGTERM",
+        };
         if stop.requested.swap(true, Ordering::AcqRel) {
             log::warn!("Received {name} again: ending at once");
             // SAFETY: ends the process; that nothing runs any more is the purpose.
             unsafe { libc::_exit(1) };
         }
         log::warn!("Received {name} scheduling shutdown...");
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: the bytes outlive the call.
-        unsafe { libc::write(stop.wake, one.as_ptr().cast(), one.len()) };
+        stop.wake.ring();
     }
 }
