@@ -1,10 +1,14 @@
 //! Commands on connections and the server: those whose subject is not a key.
 
 pub mod client;
+pub mod command;
+pub mod config;
 pub mod connection;
+pub mod memory;
+pub mod server;
 
 use crate::core::HostHandler;
-use command::table::Row;
+use ::command::table::Row;
 
 /// The version of Redis whose commands are served, for clients that choose features by it.
 pub const REDIS_VERSION: &str = "8.0.0";
@@ -13,6 +17,10 @@ pub const REDIS_VERSION: &str = "8.0.0";
 pub fn rows() -> Vec<Row<HostHandler>> {
     let mut rows = Vec::new();
     rows.extend(client::rows());
+    rows.extend(command::rows());
+    rows.extend(config::rows());
     rows.extend(connection::rows());
+    rows.extend(memory::rows());
+    rows.extend(server::rows());
     rows
 }
