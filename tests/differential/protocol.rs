@@ -197,7 +197,7 @@ fn malformed_streams_are_answered_alike() {
         .iter()
         .map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()))
         .collect();
-    for length in [65_535, 65_536, 65_537, 70_000, 200_000] {
+    for length in [65_000, 200_000] {
         let long = b"a".repeat(length);
         streams.push((format!("inline of {length}, no end"), long.clone()));
         streams.push((format!("inline of {length}"), [&long[..], b"\r\n"].concat()));

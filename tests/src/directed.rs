@@ -1,8 +1,10 @@
 //! The same commands to two servers: what a real Redis answers is what Shoal should answer.
 //!
 //! The commands are blocks in `tests/cases/*.txt` (see [`crate::script`]), a file per command or
-//! family, without replies: the other server's reply is the expectation. Where Shoal answers
-//! differently on purpose, `tests/differential/differences.tsv` says where and why.
+//! family, without replies: the other server's reply is the expectation. The other server is Redis
+//! 7.0, which every machine can have. Redis 8 and Valkey 9 answer some things differently; where
+//! Shoal differs from Redis 7.0 in a block, it may answer as one of them does. What no server
+//! answers is deliberate, and `tests/differential/differences.tsv` says where and why, or wrong.
 
 use crate::compare::same;
 use crate::mode::{Mode, Shape, clean, run};
@@ -123,7 +125,7 @@ pub fn run_directory(directory: &Path, differences: &Differences) -> Report {
     paths.sort();
     assert!(!paths.is_empty(), "no case file in {}", directory.display());
     let mut report = Report::default();
-    let mut pairs = Pairs::default();
+    let mut shared = None;
     for path in paths {
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let blocks = script::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -133,48 +135,89 @@ pub fn run_directory(directory: &Path, differences: &Differences) -> Report {
             .to_string_lossy()
             .into_owned();
         for block in &blocks {
-            run_block(&file, block, &mut pairs, differences, &mut report);
+            run_block(&file, block, &mut shared, differences, &mut report);
         }
     }
     report
 }
 
-/// Two servers to compare, and what each can do.
-struct Pair {
-    theirs: Server,
+/// The judged server, and those that it is compared with as they are needed.
+struct Bench {
+    directives: Vec<(String, String)>,
     ours: Server,
-    their_commands: Vec<String>,
     our_commands: Vec<String>,
+    others: HashMap<Program, (Server, Vec<String>)>,
 }
 
-impl Pair {
-    fn start(oracle: Program, block: Option<&Block>) -> Pair {
-        let start = |program| {
-            let mut setup = Server::setup(program);
-            for (name, value) in block.map(Block::directives).unwrap_or_default() {
-                setup = setup.with(&name, &value);
-            }
-            setup.start()
-        };
-        let (theirs, ours) = (start(oracle), start(Program::Judged));
-        let (their_commands, our_commands) = (theirs.commands(), ours.commands());
-        Pair {
-            theirs,
+impl Bench {
+    fn start(directives: Vec<(String, String)>) -> Bench {
+        let ours = start(Program::Judged, &directives);
+        let our_commands = ours.commands();
+        Bench {
+            directives,
             ours,
-            their_commands,
             our_commands,
+            others: HashMap::new(),
         }
     }
 
-    /// A command of the block that they have and we do not.
-    fn missing(&self, block: &Block) -> Option<String> {
-        let lacks = |name: &String| {
-            self.their_commands.contains(name)
-                && !self.our_commands.is_empty()
-                && !self.our_commands.contains(name)
-        };
-        block.steps.iter().flat_map(|step| names(step)).find(lacks)
+    fn other(&mut self, program: Program) -> &(Server, Vec<String>) {
+        self.others.entry(program).or_insert_with(|| {
+            let server = start(program, &self.directives);
+            let commands = server.commands();
+            (server, commands)
+        })
     }
+
+    /// A command of the block that the other server has and we do not.
+    fn missing(&mut self, program: Program, block: &Block) -> Option<String> {
+        if self.our_commands.is_empty() {
+            return None;
+        }
+        let named: Vec<String> = block.steps.iter().flat_map(names).collect();
+        let (_, theirs) = self.other(program);
+        let had: Vec<String> = named.into_iter().filter(|n| theirs.contains(n)).collect();
+        had.into_iter()
+            .find(|name| !self.our_commands.contains(name))
+    }
+
+    /// The replies of the other server; an error if it did not answer.
+    fn their_replies(
+        &mut self,
+        program: Program,
+        block: &Block,
+        mode: &Mode,
+    ) -> Result<Vec<Vec<Value>>, String> {
+        let (server, _) = self.other(program);
+        attempt(server, block, mode).map_err(|()| format!("{program:?} did not answer"))
+    }
+
+    fn our_replies(&mut self, block: &Block, mode: &Mode) -> Result<Vec<Vec<Value>>, String> {
+        attempt(&self.ours, block, mode).map_err(|()| match self.ours.alive() {
+            true => "the judged server did not answer".to_owned(),
+            false => format!("the judged server ended\n{}", self.ours.log()),
+        })
+    }
+}
+
+fn start(program: Program, directives: &[(String, String)]) -> Server {
+    let mut setup = Server::setup(program);
+    for (name, value) in directives {
+        setup = setup.with(name, value);
+    }
+    setup.start()
+}
+
+/// Runs a block from a clean state on; an error if the connection went silent or wrong.
+fn attempt(server: &Server, block: &Block, mode: &Mode) -> Result<Vec<Vec<Value>>, ()> {
+    let replies = catch_unwind(AssertUnwindSafe(|| {
+        if !own(block) {
+            clean(server);
+        }
+        run(server, block, mode)
+    }));
+    // What it said has gone to the test's output.
+    replies.map_err(|_| ())
 }
 
 /// The names of a step's command, alone and with its subcommand.
@@ -195,33 +238,34 @@ fn names(step: &Step) -> Vec<String> {
     }
 }
 
-/// Servers that blocks share as long as all goes well.
-#[derive(Default)]
-struct Pairs {
-    shared: HashMap<&'static str, Pair>,
-}
-
 /// Whether it needs servers of its own.
 fn own(block: &Block) -> bool {
     block.has("alone") || !block.directives().is_empty()
 }
 
-fn oracle(block: &Block) -> (&'static str, Program) {
+/// The server that a block is compared with.
+fn oracle(block: &Block) -> Program {
     match block {
-        b if b.has("valkey") => ("valkey", Program::Valkey),
-        b if b.has("redis8") => ("redis8", Program::Redis8),
-        _ => ("redis7", Program::Redis7),
+        b if b.has("valkey") => Program::Valkey,
+        b if b.has("redis8") => Program::Redis8,
+        _ => Program::Redis7,
     }
+}
+
+/// Servers of later versions that are there, whose answers count too.
+pub fn newer() -> impl Iterator<Item = Program> {
+    let programs = [Program::Redis8, Program::Valkey];
+    programs.into_iter().filter(|p| p.path().is_ok())
 }
 
 fn run_block(
     file: &str,
     block: &Block,
-    pairs: &mut Pairs,
+    shared: &mut Option<Bench>,
     differences: &Differences,
     report: &mut Report,
 ) {
-    let (name, program) = oracle(block);
+    let program = oracle(block);
     if let Err(why) = program.path() {
         // Redis 7 is what the tests are made for; the peers are newer than what Debian installs.
         assert!(program != Program::Redis7, "{why}");
@@ -230,29 +274,25 @@ fn run_block(
     }
     report.blocks += 1;
     for mode in modes().filter(|mode| mode.suits(block)) {
-        let mut alone = own(block).then(|| Pair::start(program, Some(block)));
-        let pair = match &mut alone {
-            Some(pair) => pair,
-            None => pairs
-                .shared
-                .entry(name)
-                .or_insert_with(|| Pair::start(program, None)),
+        let mut alone = own(block).then(|| Bench::start(block.directives()));
+        let bench = match &mut alone {
+            Some(bench) => bench,
+            None => shared.get_or_insert_with(|| Bench::start(Vec::new())),
         };
-        if let Some(command) = pair.missing(block) {
-            *report
-                .skipped
-                .entry(format!("the judged server has no {command}"))
-                .or_default() += 1;
+        if let Some(command) = bench.missing(program, block) {
+            let why = format!("the judged server has no {command}");
+            *report.skipped.entry(why).or_default() += 1;
             return;
         }
         let place = format!("{file}: {}", block.title);
-        if let Err(why) = compare_block(&place, block, mode, pair, differences, report) {
-            report.failures.push(format!(
-                "{place} (line {}, {})\n{why}",
-                block.line, mode.name
-            ));
+        if let Err(why) = compare_block(&place, block, mode, bench, differences, report) {
+            let line = block.line;
+            let name = mode.name;
+            report
+                .failures
+                .push(format!("{place} (line {line}, {name})\n{why}"));
             // What follows should not suffer from what may have been left behind.
-            pairs.shared.remove(name);
+            *shared = None;
             return;
         }
     }
@@ -262,23 +302,14 @@ fn compare_block(
     place: &str,
     block: &Block,
     mode: &Mode,
-    pair: &mut Pair,
+    bench: &mut Bench,
     differences: &Differences,
     report: &mut Report,
 ) -> Result<(), String> {
-    let attempt = |server: &Server| {
-        catch_unwind(AssertUnwindSafe(|| {
-            if !own(block) {
-                clean(server);
-            }
-            run(server, block, mode)
-        }))
-    };
-    let theirs = attempt(&pair.theirs).map_err(|_| "the other server did not answer".to_owned())?;
-    let ours = attempt(&pair.ours).map_err(|_| match pair.ours.alive() {
-        true => "the judged server did not answer".to_owned(),
-        false => format!("the judged server ended\n{}", pair.ours.log()),
-    })?;
+    let program = oracle(block);
+    let theirs = bench.their_replies(program, block, mode)?;
+    let ours = bench.our_replies(block, mode)?;
+    let mut later: Option<Vec<Vec<Vec<Value>>>> = None;
     let mut trace: Vec<String> = Vec::new();
     let mut different = 0;
     for (i, step) in block.steps.iter().enumerate() {
@@ -287,16 +318,19 @@ fn compare_block(
             _ => &[],
         };
         report.replies += ours[i].len();
-        let expected = step
-            .expected
-            .iter()
-            .zip(&ours[i])
-            .all(|(p, value)| p.fits(value));
-        let equal = theirs[i]
-            .iter()
-            .zip(&ours[i])
-            .all(|(t, o)| same(words, t, o));
-        if expected && (equal || differences.allow(Some(place), words)) {
+        let expected = step.expected.iter().zip(&ours[i]);
+        let fits = expected.into_iter().all(|(p, value)| p.fits(value));
+        let equal = |theirs: &[Value]| theirs.iter().zip(&ours[i]).all(|(t, o)| same(words, t, o));
+        let mut as_newer = || {
+            let later = later.get_or_insert_with(|| {
+                let others = newer().filter(|p| program == Program::Redis7 && *p != program);
+                others
+                    .filter_map(|other| bench.their_replies(other, block, mode).ok())
+                    .collect()
+            });
+            later.iter().any(|replies| equal(&replies[i]))
+        };
+        if fits && (equal(&theirs[i]) || differences.allow(Some(place), words) || as_newer()) {
             trace.push(format!("    {}  → {}", step.shown(), shown(&ours[i])));
             continue;
         }

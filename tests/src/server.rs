@@ -18,7 +18,7 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const PORT_TRIES: usize = 5;
 
 /// Which server to start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Program {
     /// The one being judged: Shoal, or what `SHOAL_TEST_SERVER` names.
     Judged,

@@ -86,3 +86,57 @@ fn counts_and_positions_agree_with_a_model() {
         }
     }
 }
+
+/// The operators that came after Redis 7, against their definition bit by bit: `X` is the first
+/// source, `Y` the others.
+#[test]
+fn newer_operators_agree_with_their_definition() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    if connection.line("BITOP DIFF dest a b").is_error() {
+        return println!("skipped: no BITOP DIFF");
+    }
+    type Operator = fn(bool, usize) -> bool;
+    let operators: [(&str, Operator); 4] = [
+        ("DIFF", |x, others| x && others == 0),
+        ("DIFF1", |x, others| !x && others > 0),
+        ("ANDOR", |x, others| x && others > 0),
+        ("ONE", |x, others| usize::from(x) + others == 1),
+    ];
+    let mut seed = Seed::new(11);
+    for _ in 0..60 {
+        let count = 2 + seed.below(4);
+        let mut sources = Vec::new();
+        for i in 0..count {
+            let length = seed.below(100);
+            let bytes = seed.bytes(length);
+            let key = format!("source:{i}");
+            connection.call(&[b"SET", key.as_bytes(), &bytes]);
+            sources.push((key, bytes));
+        }
+        let longest = sources.iter().map(|(_, b)| b.len()).max().unwrap_or(0);
+        let bit = |source: usize, i: usize| {
+            let byte = sources[source].1.get(i / 8).copied().unwrap_or(0);
+            byte >> (7 - i % 8) & 1 == 1
+        };
+        for (name, operator) in operators {
+            let mut expected = vec![0; longest];
+            for i in 0..longest * 8 {
+                let others = (1..count).filter(|source| bit(*source, i)).count();
+                expected[i / 8] |= u8::from(operator(bit(0, i), others)) << (7 - i % 8);
+            }
+            let mut words = vec!["BITOP", name, "dest"];
+            words.extend(sources.iter().map(|(key, _)| key.as_str()));
+            assert_eq!(
+                connection.call(&words),
+                Value::Int(longest as i64),
+                "{words:?}"
+            );
+            let reply = connection.line("GET dest");
+            match longest {
+                0 => assert!(reply.is_null()),
+                _ => assert_eq!(reply, Value::Bulk(expected), "{name} of {sources:?}"),
+            }
+        }
+    }
+}
