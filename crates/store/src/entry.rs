@@ -41,6 +41,7 @@ const KIND: u8 = 0x0f;
 const RAW: u8 = 0x10;
 const HAS_EXPIRY: u8 = 0x20;
 
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Header {
     kind: u8,
@@ -164,10 +165,15 @@ impl Entry {
     }
 
     #[inline]
-    fn header(&self) -> &mut Header {
-        // SAFETY: a live entry starts with a header; the shard's thread alone reaches it, and no two
-        // of these references live at a time.
-        unsafe { &mut *self.0.as_ptr().cast::<Header>() }
+    fn header(&self) -> Header {
+        // SAFETY: a live entry starts with a header.
+        unsafe { self.0.cast::<Header>().read() }
+    }
+
+    #[inline]
+    fn set_header(&self, header: Header) {
+        // SAFETY: a live entry starts with a header; the shard's thread alone reaches it.
+        unsafe { self.0.cast::<Header>().write(header) };
     }
 
     #[inline]
@@ -210,8 +216,9 @@ impl Entry {
     }
 
     pub fn set_raw(&self, raw: bool) {
-        let header = self.header();
+        let mut header = self.header();
         header.kind = header.kind & !RAW | if raw { RAW } else { 0 };
+        self.set_header(header);
     }
 
     /// 24 bits of access time or frequency.
@@ -224,7 +231,9 @@ impl Entry {
     #[inline]
     pub fn set_access(&self, access: u32) {
         let [a, b, c, _] = access.to_le_bytes();
-        self.header().access = [a, b, c];
+        let mut header = self.header();
+        header.access = [a, b, c];
+        self.set_header(header);
     }
 
     /// Offset and length of the key.
@@ -340,15 +349,18 @@ impl Entry {
     #[inline]
     pub fn write_value(&self, value: NewValue<'_>) {
         let at = self.at(self.value_offset());
-        let header = self.header();
+        let mut header = self.header();
         header.kind = header.kind & !(KIND | RAW) | value.kind() as u8;
+        if let NewValue::Bytes(bytes) = &value {
+            debug_assert!(bytes.len() <= slab::MAX);
+            header.vlen = bytes.len() as u16;
+        }
+        self.set_header(header);
         // SAFETY: the entry has room for the value there.
         unsafe {
             match value {
                 NewValue::Int(v) => at.cast::<i64>().write_unaligned(v),
                 NewValue::Bytes(b) => {
-                    debug_assert!(b.len() <= slab::MAX);
-                    header.vlen = b.len() as u16;
                     at.copy_from_nonoverlapping(b.as_ptr(), b.len());
                 }
                 NewValue::Blob(b) => {

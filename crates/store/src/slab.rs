@@ -456,7 +456,7 @@ mod tests {
                 .wrapping_mul(6364136223846793005)
                 .wrapping_add(1442695040888963407);
             let r = (seed >> 33) as usize;
-            if live.len() > 500 || (r % 3 == 0 && !live.is_empty()) {
+            if live.len() > 500 || (r.is_multiple_of(3) && !live.is_empty()) {
                 let (cell, size, fill) = live.swap_remove(r % live.len());
                 // SAFETY: the cell is live and `size` long.
                 unsafe {
@@ -468,7 +468,12 @@ mod tests {
                 let size = 8 + r % 1100;
                 let cell = slab.alloc(size);
                 assert_eq!(
-                    cell.as_ptr().addr() % if size % 64 == 0 && size <= MAX { 64 } else { 8 },
+                    cell.as_ptr().addr()
+                        % if size.is_multiple_of(64) && size <= MAX {
+                            64
+                        } else {
+                            8
+                        },
                     0
                 );
                 // SAFETY: the cell is ours and `size` long.
