@@ -5,6 +5,7 @@ pub mod background;
 pub mod clients;
 pub mod config;
 pub mod core;
+pub mod cpu;
 pub mod cron;
 pub mod daemon;
 pub mod descriptors;

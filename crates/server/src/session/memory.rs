@@ -109,7 +109,8 @@ impl Figures {
             .sum();
         let startup = core.startup_memory;
         let overhead = startup + clients + tables;
-        // The allocator learns of committed memory late, and knows nothing of its threads' caches.
+        // What threads have cached counts as free for the allocator.
+        let active = memory::active().max(memory::allocated());
         let committed = memory::committed().max(memory::allocated());
         Figures {
             used,
@@ -119,7 +120,7 @@ impl Figures {
             tables,
             overhead,
             dataset: used.saturating_sub(overhead),
-            active: committed + slab.active - slab.large,
+            active: active + slab.active - slab.large,
             resident: committed + slab.mapped - slab.large,
             rss: memory::resident(),
             keys: databases.map(|db| core.shard.len(db)).sum(),

@@ -4,6 +4,7 @@ pub mod client;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod info;
 pub mod memory;
 pub mod server;
 
@@ -20,6 +21,7 @@ pub fn rows() -> Vec<Row<HostHandler>> {
     rows.extend(command::rows());
     rows.extend(config::rows());
     rows.extend(connection::rows());
+    rows.extend(info::rows());
     rows.extend(memory::rows());
     rows.extend(server::rows());
     rows

@@ -1,0 +1,516 @@
+//! INFO: the state of the server as lines of `name:value`, in sections.
+//!
+//! A field is here if its value is measured or counted; what Redis reports of a feature that is not
+//! here is left out, except for counts that are zero because nobody can have used it. To add a
+//! field, write a line in its section's function; a section is a row of [`SECTIONS`].
+
+use super::memory::{Figures, human, ratio};
+use crate::clients::Client;
+use crate::core::{Core, Host, HostHandler};
+use crate::listen::Address;
+use crate::pause::Scope;
+use crate::stats::CommandStats;
+use crate::{cpu, memory};
+use command::spec::{Argument, ArgumentKind};
+use command::table::Row;
+use command::{Effect, Flags, Outcome, Spec};
+use resp::Reply;
+use std::fmt::{Display, Write as _};
+
+static INFO: Spec = Spec {
+    name: "info",
+    group: "server",
+    arity: -1,
+    flags: Flags::LOADING.or(Flags::STALE),
+    categories: &["dangerous"],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ],
+    summary: "Answers the state and the statistics of the server.",
+    arguments: &[Argument::new("section", ArgumentKind::String)
+        .optional()
+        .multiple()],
+    history: &[("7.0.0", "Takes several sections.")],
+    ..Spec::DEFAULT
+};
+
+pub fn rows() -> Vec<Row<HostHandler>> {
+    vec![Row::command(&INFO, info)]
+}
+
+/// What a section is written from, and to.
+struct Page<'a> {
+    text: String,
+    core: &'a mut Core,
+    /// The caller, which is not among the core's clients, and its reply so far.
+    caller: &'a Client,
+    reply: &'a Reply,
+}
+
+impl Page<'_> {
+    fn line(&mut self, name: &str, value: impl Display) {
+        let _ = write!(self.text, "{name}:{value}\r\n");
+    }
+
+    /// A number of bytes, in digits and for people.
+    fn bytes(&mut self, name: &str, value: usize) {
+        self.line(name, value);
+        self.line(&format!("{name}_human"), human(value));
+    }
+
+    /// Ticks of the processor's clock in microseconds.
+    fn micros(&self, ticks: u64) -> f64 {
+        self.core.stats.rate.micros(ticks)
+    }
+}
+
+struct Section {
+    title: &'static str,
+    /// Whether INFO without arguments shows it.
+    usual: bool,
+    write: fn(&mut Page<'_>),
+}
+
+const fn section(title: &'static str, usual: bool, write: fn(&mut Page<'_>)) -> Section {
+    Section {
+        title,
+        usual,
+        write,
+    }
+}
+
+/// In the order in which they are shown.
+const SECTIONS: &[Section] = &[
+    section("Server", true, server),
+    section("Clients", true, clients),
+    section("Memory", true, memory_section),
+    section("Persistence", true, persistence),
+    section("Stats", true, stats),
+    section("Replication", true, replication),
+    section("CPU", true, cpu_section),
+    section("Modules", true, |_| {}),
+    section("Commandstats", false, commandstats),
+    section("Errorstats", true, errorstats),
+    section("Latencystats", false, latencystats),
+    section("Cluster", true, cluster),
+    section("Keyspace", true, keyspace),
+    section("Shoal", true, shoal),
+];
+
+fn info(host: &mut Host<'_>) -> Outcome {
+    let asked = |word: &str| (1..host.args.len()).any(|i| host.args.is(i, word));
+    let all = asked("all") || asked("everything");
+    let usual = host.args.len() == 1 || asked("default");
+    let wanted = SECTIONS
+        .iter()
+        .filter(|s| all || usual && s.usual || asked(s.title));
+    let mut page = Page {
+        text: String::new(),
+        core: host.core,
+        caller: host.client,
+        reply: host.reply,
+    };
+    for section in wanted {
+        if !page.text.is_empty() {
+            page.text.push_str("\r\n");
+        }
+        let _ = write!(page.text, "# {}\r\n", section.title);
+        (section.write)(&mut page);
+    }
+    let text = page.text;
+    host.reply.verbatim(b"txt", text.as_bytes());
+    Ok(Effect::Read)
+}
+
+fn server(page: &mut Page<'_>) {
+    let process = std::sync::Arc::clone(&page.core.process);
+    let (config, now_us) = (&page.core.config, Core::clock_us());
+    let uptime_s = (now_us / 1000 - process.started_ms).max(0) / 1000;
+    let (hz, port) = (config.hz(), config.port());
+    let file = config.file().map_or(String::new(), |f| f.display().to_string());
+    page.line("redis_version", super::REDIS_VERSION);
+    page.line("server_name", "shoal");
+    page.line("shoal_version", env!("CARGO_PKG_VERSION"));
+    page.line("redis_mode", "standalone");
+    page.line("os", system_name());
+    page.line("arch_bits", usize::BITS);
+    page.line("multiplexing_api", "io_uring");
+    page.line("process_id", std::process::id());
+    page.line("process_supervised", process.supervised);
+    page.line("run_id", &process.run_id);
+    page.line("tcp_port", port);
+    page.line("server_time_usec", now_us);
+    page.line("uptime_in_seconds", uptime_s);
+    page.line("uptime_in_days", uptime_s / 86_400);
+    page.line("hz", hz);
+    page.line("configured_hz", hz);
+    page.line("lru_clock", now_us / 1_000_000 & 0xff_ffff);
+    page.line("executable", &process.executable);
+    page.line("config_file", file);
+    page.line("io_threads_active", 0);
+    for (i, listener) in listeners(page.core).iter().enumerate() {
+        page.line(&format!("listener{i}"), listener);
+    }
+}
+
+/// The kernel's name and release, and the processor.
+fn system_name() -> String {
+    // SAFETY: a utsname of zeros is valid, and uname fills it with C strings.
+    let system = unsafe {
+        let mut system: libc::utsname = std::mem::zeroed();
+        libc::uname(&raw mut system);
+        system
+    };
+    let text = |field: &[libc::c_char]| -> String {
+        let bytes = field.iter().take_while(|c| **c != 0);
+        bytes.map(|c| char::from(c.to_ne_bytes()[0])).collect()
+    };
+    let fields = [&system.sysname[..], &system.release, &system.machine];
+    fields.map(text).join(" ")
+}
+
+/// A line for each kind of listening socket.
+fn listeners(core: &Core) -> Vec<String> {
+    let mut lines = Vec::new();
+    if core.listeners.addresses().any(Address::is_tcp) {
+        let addresses = core.config.bind().iter();
+        let binds: String = addresses
+            .map(|a| format!("bind={},", String::from_utf8_lossy(a)))
+            .collect();
+        lines.push(format!("name=tcp,{binds}port={}", core.config.port()));
+    }
+    for address in core.listeners.addresses() {
+        if let Address::Unix(path) = address {
+            lines.push(format!("name=unix,bind={path}"));
+        }
+    }
+    lines
+}
+
+fn clients(page: &mut Page<'_>) {
+    let core = &*page.core;
+    let largest = |size: &dyn Fn(&Client) -> usize| {
+        let sizes = core.clients.iter().chain([page.caller]).map(size);
+        sizes.max().unwrap_or(0)
+    };
+    let input = largest(&|c| c.input.memory());
+    let output = largest(&|c| c.reply.len() + c.session.in_flight).max(page.reply.len());
+    let (connected, limit) = (core.clients.len(), core.config.maxclients());
+    let pause = core.pause;
+    let left_ms = pause.until_ms().map_or(0, |until| until - core.now_ms());
+    page.line("connected_clients", connected);
+    page.line("cluster_connections", 0);
+    page.line("maxclients", limit);
+    page.line("client_recent_max_input_buffer", input);
+    page.line("client_recent_max_output_buffer", output);
+    page.line("blocked_clients", 0);
+    page.line("tracking_clients", 0);
+    page.line("pubsub_clients", 0);
+    page.line("watching_clients", 0);
+    page.line("clients_in_timeout_table", 0);
+    page.line("total_watched_keys", 0);
+    page.line("total_blocking_keys", 0);
+    page.line("total_blocking_keys_on_nokey", 0);
+    let (reason, actions) = match pause.scope() {
+        None => ("none", "none"),
+        Some(Scope::Writes) => ("client_pause", "write"),
+        Some(Scope::All) => ("client_pause", "all"),
+    };
+    page.line("paused_reason", reason);
+    page.line("paused_actions", actions);
+    page.line("paused_timeout_milliseconds", left_ms.max(0));
+}
+
+fn memory_section(page: &mut Page<'_>) {
+    let figures = Figures::new(page.core, page.caller);
+    let (pending, freed) = page.core.shard.trash();
+    let config = &page.core.config;
+    let limit = config.maxmemory();
+    let policy = config.get(&[b"maxmemory-policy"]).pop();
+    let policy = policy.map_or(Vec::new(), |(_, value)| value);
+    page.bytes("used_memory", figures.used);
+    page.bytes("used_memory_rss", figures.rss);
+    page.bytes("used_memory_peak", figures.peak);
+    page.line(
+        "used_memory_peak_perc",
+        format_args!("{:.2}%", figures.peak_percent()),
+    );
+    page.line("used_memory_overhead", figures.overhead);
+    page.line("used_memory_startup", figures.startup);
+    page.line("used_memory_dataset", figures.dataset);
+    page.line(
+        "used_memory_dataset_perc",
+        format_args!("{:.2}%", figures.dataset_percent()),
+    );
+    page.line("allocator_allocated", figures.used);
+    page.line("allocator_active", figures.active);
+    page.line("allocator_resident", figures.resident);
+    page.bytes("total_system_memory", memory::machine());
+    page.bytes("maxmemory", limit as usize);
+    page.line("maxmemory_policy", String::from_utf8_lossy(&policy));
+    let mut excess = |ratio_name: &str, bytes_name: &str, of: usize, over: usize| {
+        page.line(ratio_name, format_args!("{:.2}", ratio(of, over)));
+        page.line(bytes_name, of as i64 - over as i64);
+    };
+    excess(
+        "allocator_frag_ratio",
+        "allocator_frag_bytes",
+        figures.active,
+        figures.used,
+    );
+    excess(
+        "allocator_rss_ratio",
+        "allocator_rss_bytes",
+        figures.resident,
+        figures.active,
+    );
+    excess(
+        "rss_overhead_ratio",
+        "rss_overhead_bytes",
+        figures.rss,
+        figures.resident,
+    );
+    excess(
+        "mem_fragmentation_ratio",
+        "mem_fragmentation_bytes",
+        figures.rss,
+        figures.used,
+    );
+    page.line("mem_not_counted_for_evict", 0);
+    page.line("mem_clients_normal", figures.clients);
+    page.line("mem_allocator", memory::allocator());
+    page.line("mem_overhead_db_hashtable_rehashing", 0);
+    page.line("active_defrag_running", 0);
+    page.line("lazyfree_pending_objects", pending);
+    page.line("lazyfreed_objects", freed);
+}
+
+fn persistence(page: &mut Page<'_>) {
+    let changes = page.core.shard.changes();
+    page.line("loading", 0);
+    page.line("async_loading", 0);
+    page.line("rdb_changes_since_last_save", changes);
+    page.line("rdb_bgsave_in_progress", 0);
+    page.line("rdb_saves", 0);
+    page.line("aof_enabled", 0);
+    page.line("aof_rewrite_in_progress", 0);
+    page.line("aof_rewrite_scheduled", 0);
+}
+
+fn stats(page: &mut Page<'_>) {
+    let core = &*page.core;
+    let (keys, sampler) = (core.shard.stats, core.sampler);
+    let kib = |bytes: u64| bytes as f64 / 1024.0;
+    let expire_us = page.micros(core.stats.expire_ticks);
+    let loops_us = page.micros(core.stats.loop_ticks);
+    let commands_us = page.micros(core.stats.command_ticks);
+    let cycles = sampler.loops.per_second();
+    let cycle_us = page.micros(sampler.loop_ticks.per_second()) / cycles.max(1) as f64;
+    let stats = &core.stats;
+    let fields: &[(&str, &dyn Display)] = &[
+        ("total_connections_received", &stats.connections),
+        ("total_commands_processed", &stats.commands_processed),
+        ("instantaneous_ops_per_sec", &sampler.commands.per_second()),
+        ("total_net_input_bytes", &stats.bytes_in),
+        ("total_net_output_bytes", &stats.bytes_out),
+        (
+            "instantaneous_input_kbps",
+            &format_args!("{:.2}", kib(sampler.bytes_in.per_second())),
+        ),
+        (
+            "instantaneous_output_kbps",
+            &format_args!("{:.2}", kib(sampler.bytes_out.per_second())),
+        ),
+        ("rejected_connections", &stats.rejected_connections),
+        ("expired_subkeys", &0),
+        ("expired_keys", &keys.expired),
+        (
+            "expired_stale_perc",
+            &format_args!("{:.2}", stats.stale_percent),
+        ),
+        (
+            "expired_time_cap_reached_count",
+            &stats.expire_time_cap_reached,
+        ),
+        (
+            "expire_cycle_cpu_milliseconds",
+            &((expire_us / 1000.0) as u64),
+        ),
+        ("evicted_keys", &0),
+        ("evicted_clients", &0),
+        ("evicted_scripts", &0),
+        ("keyspace_hits", &keys.hits),
+        ("keyspace_misses", &keys.misses),
+        ("pubsub_channels", &0),
+        ("pubsub_patterns", &0),
+        ("pubsubshard_channels", &0),
+        ("latest_fork_usec", &0),
+        ("total_forks", &0),
+        ("tracking_total_keys", &0),
+        ("tracking_total_items", &0),
+        ("tracking_total_prefixes", &0),
+        ("total_error_replies", &stats.error_replies),
+        ("total_reads_processed", &stats.reads),
+        ("total_writes_processed", &stats.writes),
+        (
+            "client_query_buffer_limit_disconnections",
+            &stats.query_buffer_disconnections,
+        ),
+        (
+            "client_output_buffer_limit_disconnections",
+            &stats.output_buffer_disconnections,
+        ),
+        ("eventloop_cycles", &stats.loops),
+        ("eventloop_duration_sum", &(loops_us as u64)),
+        ("eventloop_duration_cmd_sum", &(commands_us as u64)),
+        ("instantaneous_eventloop_cycles_per_sec", &cycles),
+        (
+            "instantaneous_eventloop_duration_usec",
+            &(cycle_us as u64),
+        ),
+        ("acl_access_denied_auth", &stats.auth_denied),
+    ];
+    let text = lines(fields);
+    page.text.push_str(&text);
+}
+
+fn lines(fields: &[(&str, &dyn Display)]) -> String {
+    fields.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = write!(text, "{name}:{value}\r\n");
+        text
+    })
+}
+
+fn replication(page: &mut Page<'_>) {
+    page.line("role", "master");
+    page.line("connected_slaves", 0);
+    page.line("master_failover_state", "no-failover");
+    page.line("master_repl_offset", 0);
+    page.line("repl_backlog_active", 0);
+}
+
+fn cpu_section(page: &mut Page<'_>) {
+    let busy_us = page.micros(page.core.stats.loop_ticks);
+    for (of, suffix) in [
+        (cpu::PROCESS, ""),
+        (cpu::CHILDREN, "_children"),
+        // This thread's.
+        (cpu::THREAD, "_main_thread"),
+    ] {
+        let used = cpu::used(of);
+        page.line(
+            &format!("used_cpu_sys{suffix}"),
+            format_args!("{:.6}", used.system_s),
+        );
+        page.line(
+            &format!("used_cpu_user{suffix}"),
+            format_args!("{:.6}", used.user_s),
+        );
+    }
+    page.line(
+        "used_active_time_main_thread",
+        format_args!("{:.6}", busy_us / 1e6),
+    );
+}
+
+/// Commands that have been called or refused, with their statistics.
+fn used_commands(core: &Core) -> impl Iterator<Item = (&str, &CommandStats)> {
+    let entries = core.process.table.entries().iter();
+    entries
+        .zip(&core.stats.commands)
+        .filter(|(_, s)| s.calls > 0 || s.failed > 0 || s.rejected > 0)
+        .map(|(entry, stats)| (&*entry.full_name, stats))
+}
+
+fn commandstats(page: &mut Page<'_>) {
+    let text = used_commands(page.core).fold(String::new(), |mut text, (name, stats)| {
+        let us = page.micros(stats.ticks);
+        let us_per_call = us / stats.calls.max(1) as f64;
+        let _ = write!(
+            text,
+            "cmdstat_{name}:calls={},usec={},usec_per_call={us_per_call:.2},rejected_calls={},\
+             failed_calls={}\r\n",
+            stats.calls, us as u64, stats.rejected, stats.failed
+        );
+        text
+    });
+    page.text.push_str(&text);
+}
+
+fn errorstats(page: &mut Page<'_>) {
+    for (code, count) in page.core.stats.errors.clone() {
+        page.line(
+            &format!("errorstat_{}", safe(&code)),
+            format_args!("count={count}"),
+        );
+    }
+}
+
+/// A name without what starts sections and separates fields and lines.
+fn safe(name: &str) -> String {
+    name.replace(['#', ':', '\r', '\n'], "_")
+}
+
+fn latencystats(page: &mut Page<'_>) {
+    let percents = page.core.config.latency_tracking_info_percentiles();
+    if percents.is_empty() {
+        return;
+    }
+    let text = used_commands(page.core).fold(String::new(), |mut text, (name, stats)| {
+        let Some(latency) = stats.latency.as_ref().filter(|l| !l.is_empty()) else {
+            return text;
+        };
+        let values = percents.iter().map(|percent| {
+            let us = page.micros(latency.percentile(*percent));
+            format!("p{percent}={us:.3}")
+        });
+        let values: Vec<String> = values.collect();
+        let _ = write!(
+            text,
+            "latency_percentiles_usec_{name}:{}\r\n",
+            values.join(",")
+        );
+        text
+    });
+    page.text.push_str(&text);
+}
+
+fn cluster(page: &mut Page<'_>) {
+    page.line("cluster_enabled", 0);
+}
+
+fn keyspace(page: &mut Page<'_>) {
+    for db in 0..page.core.shard.databases() {
+        let (keys, volatile) = (page.core.shard.len(db), page.core.shard.volatile(db));
+        if keys == 0 {
+            continue;
+        }
+        let ttl_ms = if volatile == 0 { 0 } else { page.core.mean_ttl_ms[db] };
+        page.line(
+            &format!("db{db}"),
+            format_args!("keys={keys},expires={volatile},avg_ttl={ttl_ms},subexpiry=0"),
+        );
+    }
+}
+
+/// What is Shoal's own.
+fn shoal(page: &mut Page<'_>) {
+    let slab = page.core.shard.slab_stats();
+    let histogram: Vec<String> = page
+        .core
+        .stats
+        .pass_histogram
+        .iter()
+        .enumerate()
+        .filter(|(_, passes)| **passes > 0)
+        .map(|(i, passes)| format!("{}={passes}", 1u64 << i))
+        .collect();
+    page.line("shards", 1);
+    page.line("slab_allocated", slab.allocated);
+    page.line("slab_active", slab.active);
+    page.line("slab_mapped", slab.mapped);
+    // Passes of the event loop by their duration: upper bound in microseconds, and how many.
+    page.line("loop_stall_us_histogram", histogram.join(","));
+}
