@@ -319,7 +319,7 @@ fn compare_block(
         };
         report.replies += ours[i].len();
         let expected = step.expected.iter().zip(&ours[i]);
-        let fits = expected.into_iter().all(|(p, value)| p.fits(value));
+        let fits = expected.into_iter().all(|(e, value)| e.pattern.fits(value));
         let equal = |theirs: &[Value]| theirs.iter().zip(&ours[i]).all(|(t, o)| same(words, t, o));
         let mut as_newer = || {
             let later = later.get_or_insert_with(|| {
@@ -366,15 +366,11 @@ fn shown(replies: &[Value]) -> String {
 fn abridged(trace: &[String]) -> String {
     const CONTEXT: usize = 4;
     let differs = |line: &String| line.contains("\n  theirs ");
-    let kept = |i: &usize| {
-        trace[*i..(*i + CONTEXT + 1).min(trace.len())]
-            .iter()
-            .any(differs)
-    };
     let mut lines: Vec<&str> = Vec::new();
-    for i in 0..trace.len() {
-        if kept(&i) {
-            lines.push(&trace[i]);
+    for (i, line) in trace.iter().enumerate() {
+        let until = (i + CONTEXT + 1).min(trace.len());
+        if trace[i..until].iter().any(differs) {
+            lines.push(line);
         } else if lines.last() != Some(&"    …") {
             lines.push("    …");
         }

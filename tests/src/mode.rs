@@ -108,11 +108,13 @@ pub fn clean(server: &Server) {
 fn check_block(server: &Server, block: &Block, mode: &Mode) -> Result<(), String> {
     for (step, replies) in block.steps.iter().zip(run(server, block, mode)) {
         for (expected, reply) in step.expected.iter().zip(&replies) {
-            if !expected.fits(reply) {
+            if !expected.pattern.fits(reply) {
                 return Err(format!(
-                    "line {}: {}\n    expected {expected:?}\n    got {reply}",
+                    "line {}: {}\n    expected {}\n    got {}",
                     step.line,
-                    step.shown()
+                    step.shown(),
+                    expected.text,
+                    reply.shown()
                 ));
             }
         }
@@ -165,9 +167,9 @@ fn run_step(
             send(connection, bytes, mode);
             connection.read_many(*replies)
         }
-        Action::Until(words, pattern) => {
+        Action::Until(words, reply) => {
             until(&step.shown(), || {
-                pattern.fits(&connection.call(words)).then_some(())
+                reply.pattern.fits(&connection.call(words)).then_some(())
             });
             Vec::new()
         }

@@ -26,7 +26,24 @@ pub struct Step {
     pub connection: String,
     pub action: Action,
     /// One for each reply, or none where two servers are compared.
-    pub expected: Vec<Pattern>,
+    pub expected: Vec<Expected>,
+}
+
+/// A reply as the script has it, and what that means.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub text: String,
+    pub pattern: Pattern,
+}
+
+impl Expected {
+    fn parse(text: &str) -> Result<Expected, String> {
+        let pattern = Pattern::parse(text)?;
+        Ok(Expected {
+            text: text.to_owned(),
+            pattern,
+        })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -34,7 +51,7 @@ pub enum Action {
     /// Words to send (none: only read), and how many replies follow.
     Call(Vec<Vec<u8>>, usize),
     Raw(Vec<u8>, usize),
-    Until(Vec<Vec<u8>>, Pattern),
+    Until(Vec<Vec<u8>>, Expected),
     Close,
 }
 
@@ -68,7 +85,7 @@ impl Block {
         let simple = |step: &Step| {
             step.connection.is_empty()
                 && matches!(&step.action, Action::Call(words, 1) if !words.is_empty())
-                && !step.expected.contains(&Pattern::Closed)
+                && step.expected.iter().all(|e| e.pattern != Pattern::Closed)
         };
         !self.has("inorder") && self.steps.len() > 1 && self.steps.iter().all(simple)
     }
@@ -85,7 +102,7 @@ impl Step {
             Action::Call(words, 1) => format!("> {}", text(words)),
             Action::Call(words, n) => format!(">{n} {}", text(words)),
             Action::Raw(bytes, n) => format!("<{n} {}", crate::value::quoted(bytes)),
-            Action::Until(words, pattern) => format!("? {} = {pattern:?}", text(words)),
+            Action::Until(words, reply) => format!("? {} = {}", text(words), reply.text),
             Action::Close => "close".to_owned(),
         };
         format!("{}{what}", self.connection)
@@ -150,7 +167,8 @@ impl Title {
                 Some((name, values)) => {
                     let with = |value: &str| {
                         let added = (format!("${name}"), value.trim().to_owned());
-                        let extend = |c: &Vec<_>| [c.as_slice(), &[added.clone()]].concat();
+                        let extend =
+                            |c: &Vec<_>| [c.as_slice(), std::slice::from_ref(&added)].concat();
                         choices.iter().map(extend).collect::<Vec<_>>()
                     };
                     choices = values.split(" | ").flat_map(with).collect();
@@ -238,7 +256,7 @@ fn line_into(block: &mut Block, line: &str, number: usize) -> Result<(), String>
     if step.expected.len() == replies {
         return Err("more replies than the command gets".to_owned());
     }
-    step.expected.push(Pattern::parse(line)?);
+    step.expected.push(Expected::parse(line)?);
     Ok(())
 }
 
@@ -249,7 +267,7 @@ fn action(line: &str) -> Result<Option<(String, Action)>, String> {
     }
     if let Some(rest) = line.strip_prefix("? ") {
         let (command, pattern) = rest.rsplit_once(" = ").ok_or("'= reply' is missing")?;
-        let action = Action::Until(words(command)?, Pattern::parse(pattern)?);
+        let action = Action::Until(words(command)?, Expected::parse(pattern)?);
         return Ok(Some((String::new(), action)));
     }
     let name_end = line

@@ -17,7 +17,7 @@ impl Seed {
         }
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,7 +28,7 @@ impl Seed {
     /// A number in `0..n`.
     pub fn below(&mut self, n: usize) -> usize {
         assert!(n > 0, "an empty range has no numbers");
-        (self.next() % n as u64) as usize
+        (self.number() % n as u64) as usize
     }
 
     /// True in one of `n` cases.
@@ -41,6 +41,6 @@ impl Seed {
     }
 
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
+        (0..len).map(|_| self.number() as u8).collect()
     }
 }

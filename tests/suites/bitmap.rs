@@ -56,7 +56,7 @@ fn counts_and_positions_agree_with_a_model() {
         let mut bytes = vec![fill; length];
         for _ in 0..seed.below(4) {
             let at = seed.below(length);
-            bytes[at] = seed.next() as u8;
+            bytes[at] = seed.number() as u8;
         }
         let bit = |i: usize| bytes[i / 8] >> (7 - i % 8) & 1;
         connection.call(&[b"SET", &b"k"[..], &bytes]);

@@ -143,7 +143,7 @@ fn foreign_cursors_do_no_harm() {
         1 << 32,
         u64::from(u32::MAX),
     ];
-    let random = (0..500).map(|i| seed.next() >> (i % 64));
+    let random = (0..500).map(|i| seed.number() >> (i % 64));
     for cursor in edges.into_iter().chain(random) {
         let (next, keys) = scan(&mut connection, &cursor.to_string(), &[]);
         assert!(

@@ -92,8 +92,10 @@ fn the_log_goes_where_it_is_told_and_survives_rotation() {
     let path = directory.0.join("server.log");
     let setup = Server::setup(Program::Judged).with("logfile", &path.to_string_lossy());
     let server = setup.start();
-    let started = fs::read_to_string(&path).expect("a log");
-    assert!(started.contains("Ready to accept connections"), "{started}");
+    until("the log to say that it is ready", || {
+        let log = fs::read_to_string(&path).expect("a log");
+        log.contains("Ready to accept connections").then_some(())
+    });
     fs::rename(&path, directory.0.join("server.log.1")).expect("rotated");
     let mut connection = server.connect();
     until("a line in the new log", || {
@@ -112,16 +114,13 @@ fn loglevel_holds_back_what_is_below() {
     let usual = Server::setup(Program::Judged)
         .with("loglevel", "notice")
         .start();
-    assert!(
-        !quiet.log().contains("Ready to accept connections"),
-        "{}",
-        quiet.log()
-    );
-    assert!(
-        usual.log().contains("Ready to accept connections"),
-        "{}",
-        usual.log()
-    );
+    until("the usual one to say that it is ready", || {
+        usual
+            .log()
+            .contains("Ready to accept connections")
+            .then_some(())
+    });
+    assert!(!quiet.log().contains("Ready to accept"), "{}", quiet.log());
 }
 
 /// One client's crash, if there were one, would be everybody's; so a server that was ended the hard
