@@ -7,6 +7,7 @@ use crate::clients::{Client, Clients, Special};
 use crate::config::Config;
 use crate::listen::{Listener, Listeners};
 use crate::pause::Pause;
+use crate::session::debug::Switches;
 use crate::stats::Stats;
 use crate::tasks::Tasks;
 use crate::wake::Wake;
@@ -63,8 +64,8 @@ pub struct Core {
     /// What makes every client's commands take the careful way.
     pub special: Special,
     pub pause: Pause,
-    /// DEBUG SET-ACTIVE-EXPIRE.
-    pub active_expire: bool,
+    /// What DEBUG has changed.
+    pub debug: Switches,
     pub requests: Vec<Request>,
     pub listeners: Listeners,
     pub tasks: Tasks,
@@ -104,7 +105,7 @@ impl Core {
             settings: Settings { max_string: 0 },
             special: Special::NONE,
             pause: Pause::default(),
-            active_expire: true,
+            debug: Switches::default(),
             requests: Vec::new(),
             listeners,
             tasks: Tasks::new(wake),

@@ -62,13 +62,17 @@ impl Cron {
         if now >= self.due {
             self.period = Duration::from_millis(1000 / u64::from(core.config.hz().max(1)));
             self.due = now + self.period;
+            if core.debug.cron_paused {
+                self.sweeping = false;
+                return;
+            }
             self.ticks_per_us = 1e6 / core.stats.rate.micros(1_000_000).max(1.0);
             self.sample(core);
             close_idle(core);
             review_outputs(core);
             // A quarter of the time may go to expiry, as in Redis.
             self.budget_us = self.period.as_micros() as f64 / 4.0;
-            self.sweeping = core.active_expire && core.pause.scope().is_none();
+            self.sweeping = core.debug.active_expire && core.pause.scope().is_none();
         }
         if self.sweeping {
             self.sweep(core);

@@ -70,15 +70,25 @@ pub struct Notice {
     pub grave: bool,
 }
 
-const EVERYBODY: &str = "Whoever may connect, and knows requirepass if there is one, may do everything";
+const EVERYBODY: &str =
+    "Whoever may connect, and knows requirepass if there is one, may do everything";
 
 /// Directives that are not to be ignored in passing, and what is the case instead of what they say.
 const GRAVE: &[(&str, &str)] = &[
     ("aclfile", EVERYBODY),
     ("appendonly", "All data is lost when the server ends"),
-    ("cluster-enabled", "This server is not part of any cluster and holds every slot's keys"),
-    ("replicaof", "This server is a primary: it copies no data and takes writes"),
-    ("tls-port", "Nobody listens there, and other ports are not encrypted"),
+    (
+        "cluster-enabled",
+        "This server is not part of any cluster and holds every slot's keys",
+    ),
+    (
+        "replicaof",
+        "This server is a primary: it copies no data and takes writes",
+    ),
+    (
+        "tls-port",
+        "Nobody listens there, and other ports are not encrypted",
+    ),
 ];
 
 impl Default for Config {
@@ -152,21 +162,11 @@ impl Config {
     pub fn notices(&self) -> Vec<Notice> {
         let minor = |text| Notice { text, grave: false };
         let mut notices: Vec<Notice> = self.obsolete.iter().cloned().map(minor).collect();
-        for (row, directive) in DIRECTIVES.iter().enumerate() {
-            let (Some(origin), Some(notice)) = (&self.origins[row], directive.notice()) else {
-                continue;
-            };
-            if self.values[row] == directive.default_value() {
-                continue;
+        for (directive, origin) in DIRECTIVES.iter().zip(&self.origins) {
+            if let (Some(origin), Some(mut notice)) = (origin, self.notice(directive)) {
+                notice.text = format!("{origin}: {}", notice.text);
+                notices.push(notice);
             }
-            let grave = GRAVE.iter().find(|(name, _)| *name == directive.name);
-            notices.push(match grave {
-                None => minor(format!("{origin}: {notice}")),
-                Some((_, instead)) => Notice {
-                    text: format!("{origin}: {notice}. {instead}"),
-                    grave: true,
-                },
-            });
         }
         if let Some(user) = self.users.first() {
             let origin = &user.origin;
@@ -178,6 +178,26 @@ impl Config {
             });
         }
         notices
+    }
+
+    /// What the log is to say of one directive, if it asks for something that it does not get.
+    pub fn notice(&self, directive: &Directive) -> Option<Notice> {
+        let row = table::find(directive.name.as_bytes())?;
+        let value = &self.values[row];
+        // Nothing is saved in any case.
+        let is_none = matches!(value, Value::SavePoints(points) if points.is_empty());
+        if is_none || *value == directive.default_value() {
+            return None;
+        }
+        let text = directive.notice()?;
+        let grave = GRAVE.iter().find(|(name, _)| *name == directive.name);
+        Some(Notice {
+            text: match grave {
+                None => text,
+                Some((_, instead)) => format!("{text}. {instead}"),
+            },
+            grave: grave.is_some(),
+        })
     }
 
     fn assign(&mut self, row: usize, words: &[Vec<u8>], mode: Mode) -> Result<(), Reason> {

@@ -137,8 +137,8 @@ fn change(host: &mut Host<'_>, pairs: &[(&[u8], &[u8])]) -> Result<(), SetError>
     let mut next = core.config.clone();
     let changed = next.set(pairs, guarded)?;
     put_into_effect(core, next, &changed)?;
-    for notice in changed.iter().filter_map(|d| d.notice()) {
-        log::warn!("CONFIG SET: {notice}");
+    for notice in changed.iter().filter_map(|d| core.config.notice(d)) {
+        log::warn!("CONFIG SET: {}", notice.text);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ pub mod client;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod debug;
 pub mod info;
 pub mod memory;
 pub mod server;
@@ -21,6 +22,7 @@ pub fn rows() -> Vec<Row<HostHandler>> {
     rows.extend(command::rows());
     rows.extend(config::rows());
     rows.extend(connection::rows());
+    rows.extend(debug::rows());
     rows.extend(info::rows());
     rows.extend(memory::rows());
     rows.extend(server::rows());
