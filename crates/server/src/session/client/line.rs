@@ -2,8 +2,8 @@
 
 use crate::clients::{Client, Closing, Held, Peer, Special};
 use crate::core::Core;
+use resp::number::Decimal;
 use resp::{Args, Protocol, Reply};
-use std::io::Write;
 
 /// What is known of the caller's own command while it runs.
 #[derive(Clone, Copy)]
@@ -46,49 +46,67 @@ pub(super) fn write(line: &mut Vec<u8>, core: &Core, client: &Client, own: Optio
         Protocol::Resp2 => 2,
         Protocol::Resp3 => 3,
     };
-    let fields: &[(&str, &dyn std::fmt::Display)] = &[
-        ("id", &client.id),
-        ("addr", &session.peer.remote()),
-        ("laddr", &session.peer.local()),
-        ("fd", &session.fd),
-        ("name", &String::from_utf8_lossy(&session.name)),
-        ("age", &((now_ms - session.created_ms) / 1000)),
-        ("idle", &((now_ms - session.last_active_ms) / 1000)),
-        ("flags", &flags(client)),
-        ("db", &client.db),
-        ("sub", &0),
-        ("psub", &0),
-        ("ssub", &0),
-        ("multi", &-1),
-        ("watch", &0),
-        ("qbuf", &input),
-        ("qbuf-free", &0),
-        ("argv-mem", &argv),
-        ("multi-mem", &0),
-        ("rbs", &reply.capacity()),
-        ("rbp", &reply.bytes().len()),
-        ("obl", &reply.bytes().len()),
-        ("oll", &pieces),
-        ("omem", &outside),
-        ("tot-mem", &total),
-        ("events", &if outside > 0 { "rw" } else { "r" }),
-        ("cmd", &command.map_or("NULL", |c| &c.full_name)),
-        ("user", &"default"),
-        ("redir", &-1),
-        ("resp", &protocol),
-        ("lib-name", &String::from_utf8_lossy(&session.lib_name)),
-        ("lib-ver", &String::from_utf8_lossy(&session.lib_version)),
-        ("io-thread", &0),
-        ("tot-net-in", &session.bytes_in),
-        ("tot-net-out", &session.bytes_out),
-        ("tot-cmds", &session.commands),
-    ];
-    for (i, (name, value)) in fields.iter().enumerate() {
-        let space = if i > 0 { " " } else { "" };
-        // Writing to a vector does not fail.
-        let _ = write!(line, "{space}{name}={value}");
+    let mut line = Line(line);
+    line.raw("id=");
+    line.0.extend_from_slice(Decimal::unsigned(client.id).as_bytes());
+    line.text("addr", session.peer.remote().as_bytes());
+    line.text("laddr", session.peer.local().as_bytes());
+    line.int("fd", session.fd);
+    line.text("name", &session.name);
+    line.int("age", (now_ms - session.created_ms) / 1000);
+    line.int("idle", (now_ms - session.last_active_ms) / 1000);
+    line.text("flags", flags(client).as_bytes());
+    line.count("db", client.db as u64);
+    line.raw(" sub=0 psub=0 ssub=0 multi=-1 watch=0");
+    line.count("qbuf", input as u64);
+    line.raw(" qbuf-free=0");
+    line.count("argv-mem", argv as u64);
+    line.raw(" multi-mem=0");
+    line.count("rbs", reply.capacity() as u64);
+    line.count("rbp", reply.bytes().len() as u64);
+    line.count("obl", reply.bytes().len() as u64);
+    line.count("oll", pieces as u64);
+    line.count("omem", outside as u64);
+    line.count("tot-mem", total as u64);
+    line.raw(if outside > 0 { " events=rw" } else { " events=r" });
+    line.text("cmd", command.map_or("NULL", |c| &c.full_name).as_bytes());
+    line.raw(" user=default redir=-1");
+    line.int("resp", protocol);
+    line.text("lib-name", &session.lib_name);
+    line.text("lib-ver", &session.lib_version);
+    line.raw(" io-thread=0");
+    line.count("tot-net-in", session.bytes_in);
+    line.count("tot-net-out", session.bytes_out);
+    line.count("tot-cmds", session.commands);
+    line.0.push(b'\n');
+}
+
+/// A line being written: there may be ten thousand of them.
+struct Line<'a>(&'a mut Vec<u8>);
+
+impl Line<'_> {
+    fn raw(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
     }
-    line.push(b'\n');
+
+    fn name(&mut self, name: &str) {
+        self.0.push(b' ');
+        self.raw(name);
+        self.0.push(b'=');
+    }
+
+    fn text(&mut self, name: &str, value: &[u8]) {
+        self.name(name);
+        self.0.extend_from_slice(value);
+    }
+
+    fn int(&mut self, name: &str, value: impl Into<i64>) {
+        self.text(name, Decimal::signed(value.into()).as_bytes());
+    }
+
+    fn count(&mut self, name: &str, value: u64) {
+        self.text(name, Decimal::unsigned(value).as_bytes());
+    }
 }
 
 #[cfg(test)]
