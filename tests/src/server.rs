@@ -46,7 +46,7 @@ impl Program {
     }
 
     /// Whether this is Shoal, which takes options that Redis does not know.
-    fn is_shoal(self) -> bool {
+    pub fn is_shoal(self) -> bool {
         let name = |path: PathBuf| path.file_name().is_some_and(|n| n == "shoal");
         self == Program::Judged && self.path().is_ok_and(name)
     }

@@ -1,6 +1,9 @@
 //! COMMAND: the server's own description of its commands is whole and true.
 
-use harness::{Server, Value};
+use harness::{Program, Server, Value};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 /// The rows of COMMAND INFO, or of COMMAND, subcommands included.
 fn rows(reply: &Value) -> Vec<Value> {
@@ -108,4 +111,55 @@ fn names_are_found_in_any_case() {
             );
         }
     }
+}
+
+/// `docs/commands.md` is the server's own description; `UPDATE_PAGES=1` writes it anew.
+#[test]
+fn the_page_of_commands_is_up_to_date() {
+    let server = Server::start();
+    if !Program::Judged.is_shoal() {
+        return println!("skipped: not Shoal");
+    }
+    let mut connection = server.connect_as(3);
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, doc) in connection.line("COMMAND DOCS").pairs() {
+        let subcommands = doc
+            .field("subcommands")
+            .map(|s| s.pairs())
+            .unwrap_or_default();
+        let alone = subcommands.is_empty();
+        // A container that does nothing itself is known by its subcommands.
+        for (name, doc) in alone.then_some((name, doc)).into_iter().chain(subcommands) {
+            let text = |field: &str| doc.field(field).map_or(String::new(), |v| v.string());
+            let name = name.string().to_uppercase().replace('|', " ");
+            let row = format!(
+                "| {name} | {} | {} | {} |",
+                text("summary"),
+                text("complexity"),
+                text("since")
+            );
+            rows.entry(text("group")).or_default().push(row);
+        }
+    }
+    let mut page = "# Commands\n\nWhat `COMMAND DOCS` tells, by group; written by\n\
+        `UPDATE_PAGES=1 cargo test -p shoal-tests --test suites page_of_commands`. \"Since\" is the\n\
+        first version of Redis or Valkey that had the command.\n".to_owned();
+    for (group, mut rows) in rows {
+        rows.sort();
+        page.push_str(&format!(
+            "\n## {group}\n\n| command | what it does | time | since |\n"
+        ));
+        page.push_str("| --- | --- | --- | --- |\n");
+        rows.iter()
+            .for_each(|row| page.push_str(&format!("{row}\n")));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
+    if std::env::var_os("UPDATE_PAGES").is_some() {
+        return fs::write(&path, page).expect("the page can be written");
+    }
+    let there = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        there == page,
+        "docs/commands.md is not what COMMAND DOCS tells: run this test with UPDATE_PAGES=1"
+    );
 }
