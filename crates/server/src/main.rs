@@ -23,36 +23,42 @@ fn main() -> ExitCode {
         process::table(&config)?;
         Ok(config)
     });
-    let result = match config {
+    match config {
         Ok(config) if only_check => {
             config.notices().iter().for_each(|n| println!("{}", n.text));
             println!("The configuration is good.");
-            Ok(())
+            ExitCode::SUCCESS
         }
         Ok(config) => start(config),
-        Err(error) => Err(error.to_string()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error.to_string()),
     }
 }
 
+fn fail(error: &str) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
 /// Runs the server to its end.
-fn start(mut config: Config) -> Result<(), String> {
+fn start(mut config: Config) -> ExitCode {
     title::prepare();
-    enter_dir(&mut config).map_err(|e| e.to_string())?;
+    if let Err(error) = enter_dir(&mut config) {
+        return fail(&error.to_string());
+    }
     let supervisor = Supervisor::find(&config);
     // Who is supervised must not fork: the supervisor watches this process.
     let background = config.daemonize() && supervisor == Supervisor::Nobody;
-    let daemon = match background {
-        true => Some(daemon::enter_background().map_err(|e| format!("daemonize: {e}"))?),
-        false => None,
-    };
-    logging::start(&config)?;
+    // It lives until the end of this function: its parent reports a failure when it is gone.
+    let mut daemon = None;
+    if background {
+        match daemon::enter_background() {
+            Ok(entered) => daemon = Some(entered),
+            Err(error) => return fail(&format!("daemonize: {error}")),
+        }
+    }
+    if let Err(error) = logging::start(&config) {
+        return fail(&error);
+    }
     logging::report_panics();
     for notice in config.notices() {
         match notice.grave {
@@ -60,11 +66,15 @@ fn start(mut config: Config) -> Result<(), String> {
             false => log::info!("{}", notice.text),
         }
     }
-    let result = process::run(config, supervisor, daemon);
-    if let Err(error) = &result {
-        log::error!("{error}");
+    let is_seen = config.logfile().is_none() && log::log_enabled!(log::Level::Error);
+    let Err(error) = process::run(config, supervisor, &mut daemon) else {
+        return ExitCode::SUCCESS;
+    };
+    log::error!("{error}");
+    match is_seen {
+        true => ExitCode::FAILURE,
+        false => fail(&error),
     }
-    result
 }
 
 /// Changes to `dir`, which then is known by its full name.

@@ -40,7 +40,7 @@ type Shard = ExecutorJoinHandle<io::Result<()>>;
 pub fn run(
     mut config: Config,
     supervisor: Supervisor,
-    daemon: Option<Daemon>,
+    daemon: &mut Option<Daemon>,
 ) -> Result<(), String> {
     let shards = match config.shards() {
         0 => 1,
@@ -74,7 +74,7 @@ pub fn run(
         .map_err(|e| format!("thread: {e}"))?;
     log::info!("Ready to accept connections");
     supervisor.ready();
-    if let Some(daemon) = daemon {
+    if let Some(daemon) = daemon.take() {
         daemon.ready().map_err(|e| format!("/dev/null: {e}"))?;
     }
     let ended = shard.join();
