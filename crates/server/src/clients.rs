@@ -294,6 +294,7 @@ impl Clients {
             self.idle_cursor = (self.idle_cursor + 1) % self.slots.len();
             if let Some(client) = &self.slots[self.idle_cursor]
                 && client.session.last_active_ms < oldest_ms
+                && client.closing != Closing::Now
             {
                 idle.push(client.conn);
             }

@@ -3,6 +3,8 @@
 use crate::clients::Closing;
 use crate::config::ClientClass;
 use crate::core::Core;
+use crate::driver::ConnId;
+use crate::listen;
 use crate::stats::{Stats, Ticks};
 use std::time::{Duration, Instant};
 
@@ -160,9 +162,20 @@ fn close_idle(core: &mut Core) {
     let oldest = core.now_ms() - seconds * 1000;
     let most = core.clients.slots() / core.config.hz().max(1) as usize + 1;
     for conn in core.clients.idle_since(oldest, most) {
-        log::debug!("Closing idle client");
-        core.clients.close(conn, Closing::Now);
+        if !is_reading(core, conn, seconds) {
+            log::debug!("Closing idle client");
+            core.clients.close(conn, Closing::Now);
+        }
     }
+}
+
+/// Whether a client is being sent a long reply, and has taken some of it in the last `seconds`.
+fn is_reading(core: &Core, conn: ConnId, seconds: i64) -> bool {
+    let Some(client) = core.clients.get(conn) else {
+        return false;
+    };
+    client.session.in_flight > 0
+        && listen::ms_since_sent(client.session.fd).is_some_and(|ms| i64::from(ms) < seconds * 1000)
 }
 
 /// Has clients looked after whose output has been above the soft limit: for one that does not read,

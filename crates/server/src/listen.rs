@@ -313,6 +313,24 @@ pub fn prepare(fd: RawFd, seconds: u32) {
     }
 }
 
+/// Milliseconds since bytes last left on a TCP connection; `None` on other sockets.
+pub fn ms_since_sent(fd: RawFd) -> Option<u32> {
+    // SAFETY: a tcp_info of zeros is valid, and its size is passed.
+    unsafe {
+        let mut info: libc::tcp_info = zeroed();
+        let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+        check(libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut len,
+        ))
+        .ok()?;
+        Some(info.tcpi_last_data_sent)
+    }
+}
+
 /// The addresses of both ends of a TCP connection.
 pub fn ends(fd: RawFd) -> io::Result<(SocketAddr, SocketAddr)> {
     type Get = unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
