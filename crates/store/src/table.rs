@@ -35,11 +35,12 @@
 //! it. A [`Found`] is valid until the next insert, remove or clear; functions that take one are
 //! unsafe for that reason. The slab passed in must always be the same one.
 
+mod bucket;
+
 use crate::slab::Slab;
+use bucket::{Bucket, SLOTS};
 use std::ptr::NonNull;
 
-/// Slots of a bucket.
-const SLOTS: usize = 8;
 /// Buckets at which a group splits.
 const MAX_BUCKETS: usize = 16;
 /// log2 of the largest directory page.
@@ -59,16 +60,6 @@ const FLAGS: u64 = 7;
 
 /// A position in hash order, and a SCAN cursor: the top 40 bits of a hash.
 pub const CURSOR_BITS: u32 = 40;
-
-#[repr(C, align(64))]
-struct Bucket([u64; SLOTS]);
-
-impl Bucket {
-    #[inline]
-    fn is_full(&self) -> bool {
-        self.0.iter().all(|s| *s != 0)
-    }
-}
 
 /// A group word, unpacked.
 #[derive(Clone, Copy)]
@@ -278,13 +269,12 @@ impl Table {
         let tag = group.tag(hash);
         // SAFETY: `home` is a bucket of the group.
         let bucket = unsafe { &*group.bucket(group.home(tag)) };
-        for slot in bucket.0 {
-            if slot >> 48 == tag && slot != 0 {
-                let p = pointer(slot).as_ptr();
-                prefetch(p);
-                if p.addr() & 63 > 24 {
-                    prefetch(p.wrapping_add(63));
-                }
+        for i in bucket.tagged(tag) {
+            // An empty slot is address 0, which may be prefetched like any other.
+            let p = std::ptr::without_provenance::<u8>((bucket.0[i] & POINTER) as usize);
+            prefetch(p);
+            if p.addr() & 63 > 24 {
+                prefetch(p.wrapping_add(63));
             }
         }
     }
@@ -301,16 +291,15 @@ impl Table {
         for _ in 0..group.buckets {
             // SAFETY: `at` is a bucket of the group.
             let bucket = unsafe { &mut *group.bucket(at) };
-            let mut full = true;
-            for slot in &mut bucket.0 {
-                if *slot >> 48 == tag && *slot != 0 && is_it(pointer(*slot)) {
+            for i in bucket.tagged(tag) {
+                let slot = &mut bucket.0[i];
+                if *slot != 0 && is_it(pointer(*slot)) {
                     return Some(Found {
                         slot: NonNull::from(slot),
                     });
                 }
-                full &= *slot != 0;
             }
-            if !full {
+            if !bucket.is_full() {
                 return None;
             }
             at = if at + 1 == group.buckets { 0 } else { at + 1 };
