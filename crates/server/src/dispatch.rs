@@ -139,7 +139,7 @@ fn run(
             if client.held.is_some() || client.closing != Closing::No {
                 break 'batch;
             }
-            if !execute(core, client, reply, *call, args, &mut watch, done) {
+            if !execute(core, client, reply, *call, args, &mut watch) {
                 break 'batch;
             }
             done += 1;
@@ -149,7 +149,7 @@ fn run(
         }
     }
     watch.stop(core);
-    watch.count(client, done);
+    watch.count(client);
     done
 }
 
@@ -195,8 +195,10 @@ struct Watch {
     entry: Option<usize>,
     /// Calls of `entry` since `since`.
     calls: u64,
-    /// Commands of the batch that the client's own counter knows of.
-    counted: usize,
+    /// Calls of the batch before `since`.
+    earlier: u64,
+    /// Calls that the client's own counter knows of.
+    counted: u64,
 }
 
 impl Watch {
@@ -207,14 +209,16 @@ impl Watch {
             start: now,
             entry: None,
             calls: 0,
+            earlier: 0,
             counted: 0,
         }
     }
 
-    /// Brings the client's counter up to the first `done` commands of the batch.
-    fn count(&mut self, client: &mut Client, done: usize) {
-        client.session.commands += (done - self.counted) as u64;
-        self.counted = done;
+    /// Brings the client's own counter up to now.
+    fn count(&mut self, client: &mut Client) {
+        let calls = self.earlier + self.calls;
+        client.session.commands += calls - self.counted;
+        self.counted = calls;
     }
 
     #[inline]
@@ -232,6 +236,7 @@ impl Watch {
             core.stats.note_calls(entry, self.calls, now.since(self.since));
         }
         self.since = now;
+        self.earlier += self.calls;
         self.calls = 0;
     }
 
@@ -250,7 +255,6 @@ fn execute(
     call: Call<'_>,
     args: Args<'_>,
     watch: &mut Watch,
-    done: usize,
 ) -> bool {
     if client.special.is_plain() && core.special.is_plain() {
         if let Some(entry) = call.entry
@@ -279,7 +283,7 @@ fn execute(
             return true;
         }
     }
-    watch.count(client, done);
+    watch.count(client);
     let mark = reply.mark();
     if !execute_carefully(core, client, reply, call, args, watch) {
         return false;

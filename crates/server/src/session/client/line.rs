@@ -48,7 +48,8 @@ pub(super) fn write(line: &mut Vec<u8>, core: &Core, client: &Client, own: Optio
     };
     let mut line = Line(line);
     line.raw("id=");
-    line.0.extend_from_slice(Decimal::unsigned(client.id).as_bytes());
+    line.0
+        .extend_from_slice(Decimal::unsigned(client.id).as_bytes());
     line.text("addr", session.peer.remote().as_bytes());
     line.text("laddr", session.peer.local().as_bytes());
     line.int("fd", session.fd);
@@ -68,7 +69,11 @@ pub(super) fn write(line: &mut Vec<u8>, core: &Core, client: &Client, own: Optio
     line.count("oll", pieces as u64);
     line.count("omem", outside as u64);
     line.count("tot-mem", total as u64);
-    line.raw(if outside > 0 { " events=rw" } else { " events=r" });
+    line.raw(if outside > 0 {
+        " events=rw"
+    } else {
+        " events=r"
+    });
     line.text("cmd", command.map_or("NULL", |c| &c.full_name).as_bytes());
     line.raw(" user=default redir=-1");
     line.int("resp", protocol);
