@@ -103,6 +103,14 @@ impl Connection {
         self.call(&line.split(' ').collect::<Vec<_>>())
     }
 
+    /// [`Connection::line`] where the server may have refused the connection: what it said about
+    /// that, or [`Value::Closed`].
+    pub fn line_if_open(&mut self, line: &str) -> Value {
+        // What the server said before it closed can be read even where nothing can be sent.
+        let _ = self.send(&line.split(' ').collect::<Vec<_>>());
+        self.try_read().unwrap_or(Value::Closed)
+    }
+
     /// The next reply. Panics when there is none for a minute, or when it is not RESP.
     pub fn read(&mut self) -> Value {
         match self.try_read() {

@@ -112,9 +112,23 @@ pub struct Setup {
     shards: usize,
     file: Option<PathBuf>,
     directives: Vec<(String, Vec<String>)>,
+    environment: Vec<(String, String)>,
+    descriptors: Option<u64>,
 }
 
 impl Setup {
+    /// A variable of its environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The most files and sockets that it may open.
+    pub fn descriptors(mut self, most: u64) -> Setup {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// A configuration file; what the harness needs is given behind it and overrides it.
     pub fn file(mut self, path: &Path) -> Setup {
         self.file = Some(path.to_owned());
@@ -207,11 +221,21 @@ impl Setup {
         command
             .stdout(log.try_clone().expect("a file can be duplicated"))
             .stderr(log);
-        // SAFETY: prctl is async-signal-safe and touches nothing of the parent's memory.
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let descriptors = self.descriptors;
+        // SAFETY: prctl and setrlimit are plain system calls, which may be made between fork and
+        // exec, and they touch nothing of the parent's memory.
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
                 // A test that is killed drops nothing; its servers must not outlive it.
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if let Some(most) = descriptors {
+                    let limit = libc::rlimit {
+                        rlim_cur: most,
+                        rlim_max: most,
+                    };
+                    libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+                }
                 Ok(())
             });
         }
@@ -289,6 +313,8 @@ impl Server {
             shards: 1,
             file: None,
             directives: Vec::new(),
+            environment: Vec::new(),
+            descriptors: None,
         }
     }
 

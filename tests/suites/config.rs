@@ -206,3 +206,38 @@ fn files_include_others() {
     assert_eq!(reply.field("maxclients"), Some(Value::bulk("77")));
     assert_eq!(reply.field("slowlog-max-len"), Some(Value::bulk("55")));
 }
+
+/// The files that Debian's packages install, with only what a test has to change: where things go.
+#[test]
+fn stock_configuration_files_start_the_server() {
+    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/peers/root/etc");
+    let stock = [
+        "/etc/redis/redis.conf".to_owned(),
+        format!("{peers}/redis/redis.conf"),
+        format!("{peers}/valkey/valkey.conf"),
+    ];
+    for path in stock.map(std::path::PathBuf::from) {
+        // The packages let nobody but root and the server's own user read them.
+        let Ok(text) = fs::read_to_string(&path) else {
+            println!("skipped: {} cannot be read", path.display());
+            continue;
+        };
+        assert!(text.contains("\nport 6379"), "{}", path.display());
+        let setup = Server::setup(Program::Judged).file(&path);
+        let server = setup
+            .with("pidfile", "")
+            .with("logfile", "")
+            .with("daemonize", "no")
+            .with("supervised", "no")
+            .start();
+        let mut connection = server.connect();
+        assert_eq!(
+            connection.line("SET k v"),
+            Value::ok(),
+            "{}",
+            path.display()
+        );
+        let reply = connection.line("CONFIG GET maxmemory-samples");
+        assert_eq!(reply.field("maxmemory-samples"), Some(Value::bulk("5")));
+    }
+}

@@ -223,3 +223,29 @@ fn protected_mode_lets_loopback_in() {
         Value::Simple(b"PONG".to_vec())
     );
 }
+
+/// Where the system allows fewer descriptors than `maxclients` asks for, the server takes what it can
+/// get, says so, and serves those.
+#[test]
+fn few_descriptors_mean_few_clients() {
+    let server = Server::setup(Program::Judged).descriptors(120).start();
+    let mut first = server.connect();
+    let reply = first.line("CONFIG GET maxclients");
+    let most = reply.field("maxclients").expect("a limit").string();
+    let most: usize = most.parse().expect("a number");
+    assert!((10..120).contains(&most), "maxclients is {most}");
+    assert!(server.log().contains("maxclients"), "{}", server.log());
+    let mut others: Vec<Connection> = (0..most + 20).map(|_| server.connect()).collect();
+    let pong = Value::Simple(b"PONG".to_vec());
+    let served = others
+        .iter_mut()
+        .map(|client| client.line_if_open("PING"))
+        .filter(|reply| *reply == pong)
+        .count();
+    assert!(served >= most - 2 && served <= most, "{served} of {most}");
+    assert_eq!(first.line("PING"), pong);
+    drop(others);
+    until("places to be free", || {
+        (server.connect().line_if_open("PING") == pong).then_some(())
+    });
+}

@@ -3,7 +3,11 @@
 use harness::server::{Directory, until};
 use harness::{Program, Server, Value};
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 /// Runs the program itself, which is expected to end.
 fn run(arguments: &[&str]) -> Output {
@@ -144,4 +148,118 @@ fn it_starts_again_after_it_was_killed() {
         second.connect().line("PING"),
         Value::Simple(b"PONG".to_vec())
     );
+}
+
+/// Under systemd the server tells when it is ready; Debian's unit file relies on that.
+#[test]
+fn systemd_is_told_when_it_is_ready() {
+    let directory = Directory::new().expect("a directory");
+    let path = directory.0.join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("a timeout");
+    let server = Server::setup(Program::Judged)
+        .with("supervised", "systemd")
+        .environment("NOTIFY_SOCKET", &path.to_string_lossy())
+        .start();
+    let mut said = String::new();
+    while !said.contains("READY=1") {
+        let mut buffer = [0; 4096];
+        let length = socket
+            .recv(&mut buffer)
+            .unwrap_or_else(|e| panic!("{e}\n{}", server.log()));
+        said.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+}
+
+/// The parent ends when the child has started, whose id is in the pidfile.
+#[test]
+fn it_goes_into_the_background() {
+    let directory = Directory::new().expect("a directory");
+    let file = |name: &str| directory.0.join(name).to_string_lossy().into_owned();
+    let port = harness::server::free_port().expect("a port");
+    let output = run(&[
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--daemonize",
+        "yes",
+        "--dir",
+        &directory.0.to_string_lossy(),
+        "--pidfile",
+        &file("pid"),
+        "--logfile",
+        &file("log"),
+    ]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let pid: i32 = until("a pidfile", || {
+        fs::read_to_string(file("pid")).ok()?.trim().parse().ok()
+    });
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut connection = until("it to listen", || harness::Connection::tcp(address).ok());
+    assert_eq!(connection.line("PING"), Value::Simple(b"PONG".to_vec()));
+    // SAFETY: the process has just answered, and nobody else ends it.
+    unsafe { libc::kill(pid, libc::SIGTERM) };
+    assert_eq!(connection.read(), Value::Closed);
+    until("the pidfile to be removed", || {
+        fs::metadata(file("pid")).is_err().then_some(())
+    });
+}
+
+/// Containers often forbid io_uring. There is no other way to start yet, so the message has to say
+/// what is wrong and what to do.
+#[test]
+fn without_io_uring_it_says_what_to_do() {
+    if !Program::Judged.is_shoal() {
+        return println!("skipped: not Shoal");
+    }
+    let program = Program::Judged.path().expect("the server is built");
+    let mut command = Command::new(program);
+    command.args(["--port", "0", "--save", ""]);
+    // SAFETY: prctl is a plain system call, the filter lives until exec.
+    unsafe { command.pre_exec(forbid_io_uring) };
+    let output = command.output().expect("it runs");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(said.contains("io_uring"), "{said}");
+    assert!(
+        said.contains("seccomp") || said.contains("io_uring_disabled"),
+        "{said}"
+    );
+}
+
+/// A seccomp filter that refuses `io_uring_setup`, as Docker's default one does.
+fn forbid_io_uring() -> std::io::Result<()> {
+    const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut steps = [
+        step(LOAD_NUMBER, 0, 0, 0),
+        step(IF_EQUAL, 0, 1, libc::SYS_io_uring_setup as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog {
+        len: steps.len() as u16,
+        filter: steps.as_mut_ptr(),
+    };
+    // SAFETY: the pointers are to locals that outlive the calls.
+    let refused = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+            || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter) != 0
+    };
+    if refused {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
