@@ -223,7 +223,7 @@ pub struct Clients {
     /// Clients with output or a change of state to look after at the end of the pass.
     pub dirty: Vec<ConnId>,
     /// Clients whose commands wait for the end of CLIENT PAUSE.
-    pub paused: Vec<ConnId>,
+    pub(crate) paused: Vec<ConnId>,
 }
 
 impl Clients {
@@ -300,6 +300,16 @@ impl Clients {
             }
         }
         idle
+    }
+
+    /// How many clients wait for the end of CLIENT PAUSE.
+    pub fn paused(&self) -> usize {
+        // Some may have gone, and others taken their place.
+        let mut conns = self.paused.clone();
+        conns.sort_unstable_by_key(|c| c.0);
+        conns.dedup();
+        let clients = conns.into_iter().filter_map(|c| self.get(c));
+        clients.filter(|c| c.held == Some(Held::Paused)).count()
     }
 
     /// How many clients there is room for without growing.

@@ -198,6 +198,7 @@ fn clients(page: &mut Page<'_>) {
     let input = largest(&|c| c.input.memory());
     let output = largest(&|c| c.reply.len() + c.session.in_flight).max(page.reply.len());
     let (connected, limit) = (core.clients.len(), core.config.maxclients());
+    let paused = core.clients.paused();
     let pause = core.pause;
     let left_ms = pause.until_ms().map_or(0, |until| until - core.now_ms());
     page.line("connected_clients", connected);
@@ -205,7 +206,7 @@ fn clients(page: &mut Page<'_>) {
     page.line("maxclients", limit);
     page.line("client_recent_max_input_buffer", input);
     page.line("client_recent_max_output_buffer", output);
-    page.line("blocked_clients", 0);
+    page.line("blocked_clients", paused);
     page.line("tracking_clients", 0);
     page.line("pubsub_clients", 0);
     page.line("watching_clients", 0);
