@@ -90,6 +90,26 @@ const TEMPLATES: &[&str] = &[
     "RESET",
 ];
 
+/// Templates of commands and options that came after Redis 7.0, for the servers that have them.
+const LATER: &[&str] = &[
+    "SET key value IFEQ value [GET] [expiry]",
+    "SET key value [expiry] IFEQ value [KEEPTTL]",
+    "SET key value option IFEQ value option",
+    "DELIFEQ key value",
+    "MSETEX 1 pair [(NX|XX)] [expiry]",
+    "MSETEX 2 pair pair [expiry] [(NX|XX)]",
+    "MSETEX 2 pair pair [KEEPTTL] [option]",
+    "MSETEX integer pair pair",
+];
+
+/// Whether a command, or an option of it, came after Redis 7.0.
+pub fn is_later(command: &Command) -> bool {
+    let later = |word: &Vec<u8>| {
+        [&b"ifeq"[..], b"delifeq", b"msetex"].contains(&word.to_ascii_lowercase().as_slice())
+    };
+    command.iter().any(later)
+}
+
 /// How seldom the commands are that empty a database or forget the connection's state.
 const RARE: &[(&str, usize)] = &[("FLUSHDB", 20), ("RESET", 10), ("SWAPDB", 3), ("HELLO", 3)];
 
@@ -116,10 +136,20 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Generates only commands that are known; an empty list knows all.
-    pub fn new(seed: u64, known: &[String]) -> Generator {
+    /// Generates only commands that are known; an empty list knows all. `later` adds what came
+    /// after Redis 7.0.
+    pub fn new(seed: u64, known: &[String], later: bool) -> Generator {
         let is_known = |t: &&&str| known.is_empty() || name(t).iter().all(|n| known.contains(n));
-        let templates: Vec<&str> = TEMPLATES.iter().filter(is_known).copied().collect();
+        let mut templates: Vec<&str> = TEMPLATES.iter().filter(is_known).copied().collect();
+        if later {
+            // Valkey lays strings out in its own way and names that.
+            templates.retain(|template| !template.starts_with("OBJECT ENCODING"));
+            // As often as all the others together.
+            let later: Vec<&str> = LATER.iter().filter(is_known).copied().collect();
+            while !later.is_empty() && templates.len() < 2 * TEMPLATES.len() {
+                templates.extend(&later);
+            }
+        }
         assert!(!templates.is_empty(), "the server has none of the commands");
         Generator {
             seed: Seed::new(seed),

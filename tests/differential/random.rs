@@ -3,7 +3,7 @@
 //! A sequence follows from its seed. When the servers disagree, the sequence is shortened as long as
 //! they still do, and printed in the notation of the case files.
 
-use crate::generate::{Command, Generator};
+use crate::generate::{Command, Generator, is_later};
 use harness::compare::same;
 use harness::connection::frame;
 use harness::directed::{Differences, newer};
@@ -25,11 +25,14 @@ const DATABASES: usize = 16;
 struct Pair {
     theirs: Server,
     ours: Server,
-    /// Redis 8 and Valkey 9 as far as they are there, with whom Shoal may agree instead.
-    newer: Vec<Server>,
+    /// Other servers of the kind, as far as they are there, with whom Shoal may agree instead.
+    others: Vec<Server>,
     protocol: u8,
     differences: Differences,
     digest: bool,
+    /// The other is Valkey: only the replies to what Redis 7 does not have are compared, because
+    /// they are why it is asked, and the key spaces but for the encodings, which it names its way.
+    valkey: bool,
 }
 
 /// Where two servers disagree.
@@ -40,20 +43,26 @@ struct Disagreement {
 }
 
 impl Pair {
-    fn start(protocol: u8) -> Pair {
-        let theirs = Server::setup(Program::Redis7).start();
+    fn start(program: Program, protocol: u8) -> Pair {
+        let theirs = Server::setup(program).start();
         let ours = Server::setup(Program::Judged).start();
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let differences = Differences::load(&tests.join("differential/differences.tsv"));
         let digest = !ours.connect().call(&["DEBUG", "DIGEST"]).is_error();
-        let newer = newer().map(|program| Server::setup(program).start());
+        let others = newer()
+            .chain([Program::Redis7])
+            .filter(|other| *other != program);
+        let others = others
+            .map(|program| Server::setup(program).start())
+            .collect();
         Pair {
             theirs,
             ours,
-            newer: newer.collect(),
+            others,
             protocol,
             differences,
             digest,
+            valkey: program == Program::Valkey,
         }
     }
 
@@ -74,26 +83,28 @@ impl Pair {
         replies
     }
 
-    /// The newer servers' replies, which are rarely needed, and then often.
-    fn ask_newer<'a>(
+    /// The other servers' replies, which are rarely needed, and then often.
+    fn ask_others<'a>(
         &self,
         known: &'a mut Option<Vec<Vec<Value>>>,
         commands: &[Command],
     ) -> &'a [Vec<Value>] {
-        known.get_or_insert_with(|| self.newer.iter().map(|s| self.run(s, commands)).collect())
+        known.get_or_insert_with(|| self.others.iter().map(|s| self.run(s, commands)).collect())
     }
 
-    /// Where the judged server differs from Redis 7 and from every newer one.
+    /// Where the judged server differs from the other and from every further one.
     fn disagreement(&self, commands: &[Command]) -> Option<Disagreement> {
         let theirs = self.run(&self.theirs, commands);
         let ours = self.run(&self.ours, commands);
-        let mut newer: Option<Vec<Vec<Value>>> = None;
+        let mut others: Option<Vec<Vec<Value>>> = None;
         for (at, command) in commands.iter().enumerate() {
-            if same(command, &theirs[at], &ours[at]) || self.differences.allow(None, command) {
+            let asked = !self.valkey || is_later(command);
+            let allowed = || self.differences.allow(None, command);
+            if !asked || same(command, &theirs[at], &ours[at]) || allowed() {
                 continue;
             }
-            let newer = self.ask_newer(&mut newer, commands);
-            if newer
+            let others = self.ask_others(&mut others, commands);
+            if others
                 .iter()
                 .any(|replies| same(command, &replies[at], &ours[at]))
             {
@@ -107,9 +118,9 @@ impl Pair {
             return Some(Disagreement { at, what });
         }
         let what = self.left_behind(&self.theirs)?;
-        self.ask_newer(&mut newer, commands);
+        self.ask_others(&mut others, commands);
         if self
-            .newer
+            .others
             .iter()
             .any(|server| self.left_behind(server).is_none())
         {
@@ -143,7 +154,7 @@ impl Pair {
                 ));
             }
             for key in &their_keys {
-                let found = key_difference(&mut theirs, &mut ours, key);
+                let found = self.key_difference(&mut theirs, &mut ours, key);
                 if let Some(found) = found {
                     return Some(format!("  in database {db}, {found}"));
                 }
@@ -154,6 +165,24 @@ impl Pair {
             true => difference(&mut theirs, &mut ours, digest),
             false => None,
         }
+    }
+
+    fn key_difference(
+        &self,
+        theirs: &mut Connection,
+        ours: &mut Connection,
+        key: &[u8],
+    ) -> Option<String> {
+        let questions: [&[&[u8]]; 5] = [
+            &[b"TYPE", key],
+            &[b"GET", key],
+            &[b"PTTL", key],
+            &[b"STRLEN", key],
+            &[b"OBJECT", b"ENCODING", key],
+        ];
+        let asked = if self.valkey { 4 } else { 5 };
+        let mut asked = questions.into_iter().take(asked);
+        asked.find_map(|words| difference(theirs, ours, words))
     }
 
     /// Leaves out commands as long as the servers still disagree.
@@ -201,19 +230,6 @@ fn keys(connection: &mut Connection) -> Vec<Vec<u8>> {
     keys
 }
 
-fn key_difference(theirs: &mut Connection, ours: &mut Connection, key: &[u8]) -> Option<String> {
-    let questions: [&[&[u8]]; 5] = [
-        &[b"TYPE", key],
-        &[b"GET", key],
-        &[b"PTTL", key],
-        &[b"OBJECT", b"ENCODING", key],
-        &[b"STRLEN", key],
-    ];
-    questions
-        .into_iter()
-        .find_map(|words| difference(theirs, ours, words))
-}
-
 fn difference(theirs: &mut Connection, ours: &mut Connection, words: &[&[u8]]) -> Option<String> {
     let command: Command = words.iter().map(|word| word.to_vec()).collect();
     let (their_reply, our_reply) = (theirs.call(&command), ours.call(&command));
@@ -236,17 +252,17 @@ fn line(command: &Command) -> String {
         .join(" ")
 }
 
-fn random_sequences_agree(protocol: u8) {
-    let pair = Pair::start(protocol);
+fn random_sequences_agree(program: Program, protocol: u8, count: usize) {
+    let pair = Pair::start(program, protocol);
     let known = pair.ours.commands();
     let left_out = Generator::left_out(&known);
     if !left_out.is_empty() {
         println!("left out, not there yet: {}", left_out.join(" "));
     }
-    let runs = scaled(20_000).div_ceil(SEQUENCE);
+    let runs = scaled(count).div_ceil(SEQUENCE);
     for run in 0..runs as u64 {
         let seed = Seed::of_run(run);
-        let mut generator = Generator::new(seed, &known);
+        let mut generator = Generator::new(seed, &known, program == Program::Valkey);
         let commands: Vec<Command> = (0..SEQUENCE).map(|_| generator.command()).collect();
         if let Some(found) = pair.disagreement(&commands) {
             let step = found.at;
@@ -259,15 +275,27 @@ fn random_sequences_agree(protocol: u8) {
             );
         }
     }
-    println!("{} commands agree in RESP{protocol}", runs * SEQUENCE);
+    println!(
+        "{} commands agree with {program:?} in RESP{protocol}",
+        runs * SEQUENCE
+    );
 }
 
 #[test]
 fn random_sequences_agree_in_resp2() {
-    random_sequences_agree(2);
+    random_sequences_agree(Program::Redis7, 2, 20_000);
 }
 
 #[test]
 fn random_sequences_agree_in_resp3() {
-    random_sequences_agree(3);
+    random_sequences_agree(Program::Redis7, 3, 20_000);
+}
+
+/// Valkey has commands and options that Redis 7 has not.
+#[test]
+fn random_sequences_agree_with_valkey() {
+    match Program::Valkey.path() {
+        Ok(_) => random_sequences_agree(Program::Valkey, 3, 10_000),
+        Err(why) => println!("skipped: {why}"),
+    }
 }
