@@ -4,8 +4,8 @@ use crate::shard::{Item, Shard, item};
 
 impl Shard {
     /// Visits the live keys of the bucket at `cursor` and answers the next cursor, 0 at the end.
-    /// Keys that are there during a whole walk are visited exactly once. A cursor has
-    /// [`crate::table::CURSOR_BITS`] bits. Answers also how many keys were passed over as expired.
+    /// Keys that are there during a whole walk are visited, and hardly ever twice; see
+    /// [`crate::table::Table::scan`]. A cursor has [`crate::table::CURSOR_BITS`] bits.
     pub fn scan(&self, db: usize, cursor: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {
         let now = self.now_ms();
         self.spaces[db].table.scan(cursor, |entry, _| {

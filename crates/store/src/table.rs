@@ -625,8 +625,9 @@ impl Table {
     }
 
     /// Calls `visit` with the entries of the next bucket at or after `cursor` and answers the cursor
-    /// behind it, 0 at the end. Entries present during a whole iteration are visited exactly once,
-    /// however the table grows and shrinks meanwhile.
+    /// behind it, 0 at the end. Entries present during a whole iteration are visited, however the
+    /// table grows and shrinks meanwhile, and only once, unless groups merge at the cursor: an entry
+    /// is then met again if its shorter tag is the cursor's.
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(NonNull<u8>, u64)) -> u64 {
         if self.root.is_empty() {
             return 0;
