@@ -100,6 +100,8 @@ pub struct Report {
     pub skipped: BTreeMap<String, usize>,
     pub blocks: usize,
     pub replies: usize,
+    /// What was answered as a newer server does.
+    pub as_newer: Vec<String>,
 }
 
 /// Runs all case files of a directory, or those that the environment variable `CASES` names,
@@ -330,7 +332,12 @@ fn compare_block(
             });
             later.iter().any(|replies| equal(&replies[i]))
         };
-        if fits && (equal(&theirs[i]) || differences.allow(Some(place), words) || as_newer()) {
+        let agrees = equal(&theirs[i]) || differences.allow(Some(place), words);
+        let newer = fits && !agrees && as_newer();
+        if newer {
+            report.as_newer.push(format!("{place}: {}", step.shown()));
+        }
+        if fits && (agrees || newer) {
             trace.push(format!("    {}  → {}", step.shown(), shown(&ours[i])));
             continue;
         }

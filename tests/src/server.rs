@@ -59,13 +59,16 @@ fn on_path(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// `PEERS_DIR` moves them, as it does for `bench/peers`.
-fn peer(name: &str) -> Result<PathBuf, String> {
-    let peers = match std::env::var_os("PEERS_DIR") {
+/// Where `bench/peers` puts its servers: `PEERS_DIR`, or below the checkout.
+pub fn peers() -> PathBuf {
+    match std::env::var_os("PEERS_DIR") {
         Some(directory) => PathBuf::from(directory),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers"),
-    };
-    let path = peers.join("bin").join(name);
+    }
+}
+
+fn peer(name: &str) -> Result<PathBuf, String> {
+    let path = peers().join("bin").join(name);
     match path.is_file() {
         true => Ok(path),
         false => Err(format!(

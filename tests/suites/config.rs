@@ -2,6 +2,7 @@
 
 use harness::{Program, Server, Value};
 use std::fs;
+use std::path::PathBuf;
 
 /// All directives with their values.
 fn all(server: &Server) -> Vec<(String, String)> {
@@ -210,13 +211,12 @@ fn files_include_others() {
 /// The files that Debian's packages install, with only what a test has to change: where things go.
 #[test]
 fn stock_configuration_files_start_the_server() {
-    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/peers/root/etc");
-    let stock = [
-        "/etc/redis/redis.conf".to_owned(),
-        format!("{peers}/redis/redis.conf"),
-        format!("{peers}/valkey/valkey.conf"),
-    ];
-    for path in stock.map(std::path::PathBuf::from) {
+    let unpacked = harness::server::peers().join("root");
+    for path in [
+        PathBuf::from("/etc/redis/redis.conf"),
+        unpacked.join("etc/redis/redis.conf"),
+        unpacked.join("etc/valkey/valkey.conf"),
+    ] {
         // The packages let nobody but root and the server's own user read them.
         let Ok(text) = fs::read_to_string(&path) else {
             println!("skipped: {} cannot be read", path.display());

@@ -59,6 +59,12 @@ fn keys_are_moved_copied_and_deleted() {
         "int"
         > OBJECT ENCODING missing
         nil
+
+        == patterns
+        > DEBUG STRINGMATCH-LEN a*[x-z]? abcy!
+        :1
+        > DEBUG STRINGMATCH-LEN a*[x-z]? abcw!
+        :0
         "#,
     );
 }
