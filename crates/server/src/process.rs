@@ -114,6 +114,8 @@ fn start_shard(
     listeners: Vec<Listener>,
     stop: StopSignal,
 ) -> Result<Shard, String> {
+    // glommio panics where it cannot have a ring.
+    io_uring::IoUring::new(2).map_err(|e| io_uring_error(&e))?;
     let seed = random().map_err(|e| format!("no random numbers: {e}"))?;
     let seed = seed.map(u64::from_ne_bytes);
     let known = Listeners::new(&listeners).map_err(|e| format!("listening sockets: {e}"))?;
