@@ -371,7 +371,7 @@ impl Table {
         group.len -= 1;
         self.len -= 1;
         self.set_word(hash, group);
-        if group.len < group.buckets * 3 && group.buckets > 1 {
+        if group.len < group.buckets * 3 {
             self.shrink(slab, hash, group);
         }
         entry
@@ -559,51 +559,47 @@ impl Table {
         }
     }
 
-    /// Gives memory back after a removal.
+    /// Gives memory back after a removal: joins the group with its neighbour, and what comes of that
+    /// with the next one, as long as they are small. Keys are often deleted in hash order, by SCAN or
+    /// when they expire, and a group would stay behind that did not follow when its neighbour, split
+    /// deeper at first, has become small.
     #[cold]
     fn shrink(&mut self, slab: &mut Slab, hash: u64, group: Group) {
-        if group.depth > 0 {
-            let bit = 1u64 << (64 - group.depth);
-            let buddy = self.group(hash ^ bit);
-            if buddy.depth == group.depth && group.len + buddy.len <= MAX_BUCKETS * 3 {
-                let (low, high) = if hash & bit == 0 {
-                    (group, buddy)
-                } else {
-                    (buddy, group)
-                };
-                return self.merge(slab, hash, low, high);
-            }
+        let mut group = group;
+        while let Some(joined) = self.merge(slab, hash, group) {
+            group = joined;
         }
-        self.rebuild(slab, hash, group, buckets_for(group.len));
+        let buckets = buckets_for(group.len);
+        if buckets < group.buckets {
+            self.rebuild(slab, hash, group, buckets);
+        }
     }
 
-    /// Joins two neighbours into the group they were split from. The bit that told them apart
-    /// becomes the first bit of the tag again.
-    fn merge(&mut self, slab: &mut Slab, hash: u64, low: Group, high: Group) {
-        // The directory page may begin deeper than the joined group would be.
+    /// Joins a group and its neighbour into the one they were split from, if they are small enough.
+    /// The bit that told them apart becomes the first bit of the tag again.
+    fn merge(&mut self, slab: &mut Slab, hash: u64, group: Group) -> Option<Group> {
         let root = self.root[bits_after(hash, 0, self.root_bits)];
-        let depth = low.depth - 1;
-        if depth < u32::from(root.prefix) {
-            for group in [low, high] {
-                if buckets_for(group.len) < group.buckets {
-                    let bit = 1u64 << (64 - group.depth);
-                    let at = if group.block == low.block {
-                        hash & !bit
-                    } else {
-                        hash | bit
-                    };
-                    self.rebuild(slab, at, group, buckets_for(group.len));
-                }
-            }
-            return;
+        // A directory page never joins another, so no group may be wider than its page.
+        if group.depth <= u32::from(root.prefix) {
+            return None;
         }
-        let len = low.len + high.len;
+        let bit = 1u64 << (64 - group.depth);
+        let buddy = self.group(hash ^ bit);
+        let len = group.len + buddy.len;
+        if buddy.depth != group.depth || len > MAX_BUCKETS * 3 {
+            return None;
+        }
+        let (low, high) = if hash & bit == 0 {
+            (group, buddy)
+        } else {
+            (buddy, group)
+        };
         let buckets = buckets_for(len);
         let joined = Group {
             block: new_block(slab, buckets),
             buckets,
             len,
-            depth,
+            depth: group.depth - 1,
         };
         for (group, top) in [(low, 0), (high, 1u64 << 15)] {
             for_each_slot(group, |slot| {
@@ -615,6 +611,7 @@ impl Table {
         }
         self.buckets += buckets;
         self.set_word(hash, joined);
+        Some(joined)
     }
 
     fn drop_block(&mut self, slab: &mut Slab, group: Group) {

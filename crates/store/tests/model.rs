@@ -139,10 +139,7 @@ fn run(seed: u64, steps: usize, keys: u64) {
         shard.empty_trash_step();
     }
     check_equal(&mut shard, &mut model, now);
-    assert_eq!(
-        shard.volatile(0) >= model.values().filter(|(_, at)| at.is_some()).count(),
-        true
-    );
+    assert!(shard.volatile(0) >= model.values().filter(|(_, at)| at.is_some()).count());
     shard.flush(0);
     while shard.has_trash() {
         shard.empty_trash_step();

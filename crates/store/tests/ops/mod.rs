@@ -207,7 +207,7 @@ impl Rig {
     fn edit(&mut self, db: usize, choices: &mut Choices<'_>) {
         let name = choices.key();
         let len = VALUE_LENGTHS[choices.byte() % 16];
-        let write = choices.byte() % 2 == 0;
+        let write = choices.byte().is_multiple_of(2);
         let key = self.shard.key(&name);
         let (before, changed) = (self.shard.changes(), self.model[db].get(&name).cloned());
         let edit = |bytes: &mut [u8]| {
@@ -242,7 +242,7 @@ impl Rig {
 
     fn update_int(&mut self, db: usize, choices: &mut Choices<'_>) {
         let name = choices.key();
-        let refuse = choices.byte() % 4 == 0;
+        let refuse = choices.byte().is_multiple_of(4);
         let key = self.shard.key(&name);
         let mut old = None;
         let result = self.shard.update_int(db, key, |value| {
@@ -267,7 +267,7 @@ impl Rig {
             return;
         }
         let (a, b) = (self.shard.key(&from), self.shard.key(&to));
-        let copy = choices.byte() % 2 == 0;
+        let copy = choices.byte().is_multiple_of(2);
         let done = if copy {
             self.shard.copy(db, a, to_db, b)
         } else {
@@ -305,7 +305,7 @@ impl Rig {
     /// Adds many keys, so that groups grow and split.
     fn fill(&mut self, db: usize, choices: &mut Choices<'_>) {
         let from = choices.short() % 4096;
-        let volatile = choices.byte() % 2 == 0;
+        let volatile = choices.byte().is_multiple_of(2);
         for i in from..from + choices.byte() {
             let name = format!("n{i}").into_bytes();
             let key = self.shard.key(&name);
