@@ -14,7 +14,6 @@ use crate::string::{Text, ordered_range, range, wrote};
 use bits::{Operator, Unit};
 use resp::Args;
 use resp::number::parse_i64;
-use std::borrow::Cow;
 use store::Look;
 use store::shard::Expiry;
 
@@ -58,9 +57,7 @@ const RANGE: Argument = Argument::block(
 )
 .optional();
 
-const BAD_OFFSET: Error = Error(Cow::Borrowed(
-    "ERR bit offset is not an integer or out of range",
-));
+const BAD_OFFSET: Error = Error::fixed("ERR bit offset is not an integer or out of range");
 
 /// The offset of a bit as argument `i` says it: within the bytes that a string may have. With
 /// `width`, a leading `#` counts fields of so many bits instead.

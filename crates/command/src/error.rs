@@ -1,15 +1,23 @@
 //! Errors that commands answer, in Redis's words.
 
 use std::borrow::Cow;
+use std::fmt;
 
-/// An error reply without its leading `-`; the first word is its code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error(pub Cow<'static, str>);
+/// An error reply without its leading `-`; the first word is its code. What it repeats of a request
+/// may be any bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Cow<'static, [u8]>);
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?})", String::from_utf8_lossy(&self.0))
+    }
+}
 
 macro_rules! errors {
     ($($name:ident = $text:literal;)*) => {
         impl Error {
-            $(pub const $name: Error = Error(Cow::Borrowed($text));)*
+            $(pub const $name: Error = Error::fixed($text);)*
         }
     };
 }
@@ -30,7 +38,24 @@ errors! {
 
 impl Error {
     pub fn new(text: impl Into<Cow<'static, str>>) -> Error {
-        Error(text.into())
+        Error(match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+    }
+
+    /// A text for a table of constants.
+    pub const fn fixed(text: &'static str) -> Error {
+        Error(Cow::Borrowed(text.as_bytes()))
+    }
+
+    pub fn bytes(text: Vec<u8>) -> Error {
+        Error(Cow::Owned(text))
+    }
+
+    /// A text around bytes that a client sent.
+    pub fn showing(before: &str, word: &[u8], after: &str) -> Error {
+        Error::bytes([before.as_bytes(), word, after.as_bytes()].concat())
     }
 
     /// The number of arguments is not one that `name` takes; `name` in lower case, with its
@@ -46,13 +71,8 @@ impl Error {
         Error::new(format!("ERR invalid expire time in '{name}' command"))
     }
 
-    pub fn text(&self) -> &str {
+    pub fn text(&self) -> &[u8] {
         &self.0
-    }
-
-    /// The first word, under which INFO errorstats counts it.
-    pub fn code(&self) -> &str {
-        self.0.split(' ').next().unwrap_or("ERR")
     }
 }
 

@@ -104,11 +104,6 @@ impl<H> Unknown<'_, H> {
     }
 }
 
-/// An error that repeats what a client sent.
-fn text(bytes: &[u8]) -> Error {
-    Error::new(String::from_utf8_lossy(bytes).into_owned())
-}
-
 /// Bytes of the name, and of all arguments together, that an error repeats.
 const SHOWN_MAX: usize = 128;
 
@@ -129,8 +124,8 @@ fn unknown_command(args: Args<'_>) -> Error {
         rest.extend(shown(args.get(i), max));
         rest.extend(b"' ");
     }
-    text(
-        &[
+    Error::bytes(
+        [
             b"ERR unknown command '",
             &*name,
             b"', with args beginning with: ",
@@ -144,8 +139,8 @@ fn unknown_command(args: Args<'_>) -> Error {
 pub fn unknown_subcommand(container: &str, name: Option<&[u8]>) -> Error {
     let name = name.unwrap_or_default();
     let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
-    text(
-        &[
+    Error::bytes(
+        [
             b"ERR unknown subcommand '",
             &name[..end.min(SHOWN_MAX)],
             b"'. Try ",

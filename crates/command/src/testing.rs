@@ -60,7 +60,7 @@ impl Client {
             let mut reply = Reply::new(self.protocol);
             if let Err(error) = self.run(args, &mut reply) {
                 reply.clear();
-                reply.error(error.text().as_bytes());
+                reply.error(error.text());
             }
             String::from_utf8_lossy(&reply.to_vec()).into_owned()
         })
@@ -74,7 +74,7 @@ impl Client {
                 .execute(args, &mut reply, handler)
                 .unwrap_or_else(|error| {
                     reply.clear();
-                    reply.error(error.text().as_bytes());
+                    reply.error(error.text());
                     Effect::Read
                 });
             let text = String::from_utf8_lossy(&reply.to_vec()).replace("\r\n", "|");

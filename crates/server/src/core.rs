@@ -185,7 +185,8 @@ impl Core {
 
     /// Answers an error and counts it.
     pub fn reply_error(&mut self, reply: &mut Reply, error: &Error) {
-        self.stats.count_error(error.text());
-        reply.error(error.text().as_bytes());
+        self.stats
+            .count_error(&String::from_utf8_lossy(error.text()));
+        reply.error(error.text());
     }
 }

@@ -90,7 +90,7 @@ impl Dispatcher {
             // With commands before it the error is judged again: one of them may have been AUTH.
             if let Some(error) = error.filter(|_| count == 0) {
                 log::debug!("client {}: {}", client.id, error.message());
-                let error = Error::new(error.message());
+                let error = Error::bytes(error.line());
                 let mark = reply.mark();
                 core.reply_error(&mut reply, &error);
                 hush(client, &mut reply, mark);
@@ -325,6 +325,10 @@ fn execute_carefully(
         Ok(entry) => entry,
         Err(unknown) => {
             client.session.last_command = None;
+            if is_http(args.get(0)) {
+                refuse_http(client);
+                return true;
+            }
             let error = unknown.error(args);
             core.reply_error(reply, &error);
             return true;
@@ -349,6 +353,22 @@ fn execute_carefully(
         fail(core, reply, entry.index, &error);
     }
     true
+}
+
+/// Whether the first word of a line is one of HTTP that could reach us, of a request or its header.
+fn is_http(name: &[u8]) -> bool {
+    [&b"post"[..], b"host:"]
+        .iter()
+        .any(|word| name.eq_ignore_ascii_case(word))
+}
+
+/// A web page may have a browser send requests to us, whose body would then be executed.
+fn refuse_http(client: &mut Client) {
+    log::warn!(
+        "Client {} sends what looks like HTTP, maybe made to by a web page: closing it",
+        client.id
+    );
+    client.closing = Closing::Now;
 }
 
 /// Takes back the reply of a client that wants none, and turns a CLIENT REPLY SKIP to the next

@@ -240,7 +240,7 @@ impl<D: Driver> EventLoop<D> {
             return;
         };
         if client.closing == Closing::Now {
-            return self.driver.close(conn);
+            return self.cut(conn);
         }
         let unsent = self.driver.unsent(conn);
         if !client.reply.is_empty() && unsent == 0 {

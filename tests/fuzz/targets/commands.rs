@@ -187,7 +187,7 @@ fn call(shard: &mut Shard, choices: &mut Choices<'_>) {
         Err(error) => {
             assert!(!changed, "{} failed and changed something", shown());
             reply.clear();
-            reply.error(error.text().as_bytes());
+            reply.error(error.text());
         }
     }
     let values = decode_all(&reply.to_vec());

@@ -234,8 +234,8 @@ impl Condition {
                 _ if ctx.args.is(i, "gt") => c.gt = true,
                 _ if ctx.args.is(i, "lt") => c.lt = true,
                 _ => {
-                    let word = String::from_utf8_lossy(ctx.args.get(i));
-                    return Err(Error::new(format!("ERR Unsupported option {word}")));
+                    let word = ctx.args.get(i);
+                    return Err(Error::showing("ERR Unsupported option ", word, ""));
                 }
             }
         }

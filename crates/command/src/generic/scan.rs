@@ -149,7 +149,7 @@ const DEFAULT_COUNT: u64 = 10;
 /// Buckets that a call looks at, at most, for each key it was asked for.
 const BUCKETS_PER_KEY: u64 = 10;
 
-const INVALID_CURSOR: Error = Error(std::borrow::Cow::Borrowed("ERR invalid cursor"));
+const INVALID_CURSOR: Error = Error::fixed("ERR invalid cursor");
 
 /// The cursor that the client gets for a place in the shard.
 fn encode(place: u64) -> u64 {

@@ -14,7 +14,7 @@ fn ask(protocol: Protocol, subcommand: Subcommand, request: &str) -> String {
         let mut reply = Reply::new(protocol);
         if let Err(error) = subcommand(&mut reply, &table, args) {
             reply.clear();
-            reply.error(error.text().as_bytes());
+            reply.error(error.text());
         }
         String::from_utf8_lossy(&reply.to_vec()).replace("\r\n", "|")
     })

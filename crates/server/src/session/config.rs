@@ -124,8 +124,7 @@ fn set(host: &mut Host<'_>) -> Outcome {
         return Err(Error::SYNTAX);
     };
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
-    change(host, &pairs)
-        .map_err(|refused| Error::new(String::from_utf8_lossy(&refused.message()).into_owned()))?;
+    change(host, &pairs).map_err(|refused| Error::bytes(refused.message()))?;
     host.reply.ok();
     Ok(Effect::Read)
 }

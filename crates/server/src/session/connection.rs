@@ -141,6 +141,11 @@ fn echo(host: &mut Host<'_>) -> Outcome {
 
 fn select(host: &mut Host<'_>) -> Outcome {
     let index = parse_i64(host.args.get(1)).ok_or(Error::NOT_INTEGER)?;
+    if i32::try_from(index).is_err() {
+        return Err(Error::new(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
     let db = usize::try_from(index).map_err(|_| Error::DB_INDEX)?;
     if db >= host.core.shard.databases() {
         return Err(Error::DB_INDEX);
@@ -241,10 +246,11 @@ impl<'a> Greeting<'a> {
                 greeting.name = Some(checked_name(args.get(i + 1))?);
                 i += 2;
             } else {
-                let option = String::from_utf8_lossy(args.get(i));
-                return Err(Error::new(format!(
-                    "ERR Syntax error in HELLO option '{option}'"
-                )));
+                return Err(Error::showing(
+                    "ERR Syntax error in HELLO option '",
+                    args.get(i),
+                    "'",
+                ));
             }
         }
         Ok(greeting)

@@ -131,7 +131,7 @@ impl<'a> Test<'a> {
         Ok(match name {
             "TYPE" => Test::Type(is_normal(value)?),
             "USER" if value == b"default" => Test::User,
-            "USER" => return Err(shown("No such user '", value, "'")),
+            "USER" => return Err(Error::showing("ERR No such user '", value, "'")),
             "ADDR" => Test::Addr(value),
             "LADDR" => Test::Laddr(value),
             "MAXAGE" => Test::MaxAge(seconds("maxage", value)?),
@@ -210,7 +210,7 @@ fn is_normal(word: &[u8]) -> Result<bool, Error> {
     {
         return Ok(false);
     }
-    Err(shown("Unknown client type '", word, "'"))
+    Err(Error::showing("ERR Unknown client type '", word, "'"))
 }
 
 fn yes_or_no(word: &[u8]) -> Result<bool, Error> {
@@ -253,8 +253,8 @@ fn letters<'a>(
     } else {
         "the provided filter".to_string()
     };
-    Err(shown(
-        &format!("Unknown {what} found in {filter}: "),
+    Err(Error::showing(
+        &format!("ERR Unknown {what} found in {filter}: "),
         word,
         "",
     ))
@@ -262,12 +262,6 @@ fn letters<'a>(
 
 fn not_integer(what: &str) -> Error {
     Error::new(format!("ERR {what} is not an integer or out of range"))
-}
-
-/// An error that repeats what the client sent.
-fn shown(before: &str, word: &[u8], after: &str) -> Error {
-    let word = String::from_utf8_lossy(word);
-    Error::new(format!("ERR {before}{word}{after}"))
 }
 
 #[cfg(test)]

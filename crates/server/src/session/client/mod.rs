@@ -206,16 +206,18 @@ fn no_touch(host: &mut Host<'_>) -> Outcome {
 }
 
 /// The error for more arguments than a subcommand of some lengths takes.
-fn too_many(subcommand: &str) -> Error {
-    Error::new(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try CLIENT HELP."
-    ))
+fn too_many(subcommand: &[u8]) -> Error {
+    Error::showing(
+        "ERR unknown subcommand or wrong number of arguments for '",
+        subcommand,
+        "'. Try CLIENT HELP.",
+    )
 }
 
 fn pause(host: &mut Host<'_>) -> Outcome {
     let args = host.args;
     if args.len() > 4 {
-        return Err(too_many(&String::from_utf8_lossy(args.get(1))));
+        return Err(too_many(args.get(1)));
     }
     let scope = match args.opt(3) {
         None => Scope::All,
@@ -261,15 +263,15 @@ fn setinfo(host: &mut Host<'_>) -> Outcome {
         o if o.eq_ignore_ascii_case(b"lib-name") => &mut session.lib_name,
         o if o.eq_ignore_ascii_case(b"lib-ver") => &mut session.lib_version,
         _ => {
-            let option = String::from_utf8_lossy(option);
-            return Err(Error::new(format!("ERR Unrecognized option '{option}'")));
+            return Err(Error::showing("ERR Unrecognized option '", option, "'"));
         }
     };
     if !is_printable(value) {
-        let option = String::from_utf8_lossy(option);
-        return Err(Error::new(format!(
-            "ERR {option} cannot contain spaces, newlines or special characters."
-        )));
+        return Err(Error::showing(
+            "ERR ",
+            option,
+            " cannot contain spaces, newlines or special characters.",
+        ));
     }
     *field = value.into();
     host.reply.ok();
@@ -300,7 +302,7 @@ fn trackinginfo(host: &mut Host<'_>) -> Outcome {
 fn unblock(host: &mut Host<'_>) -> Outcome {
     let args = host.args;
     if args.len() > 4 {
-        return Err(too_many(&String::from_utf8_lossy(args.get(1))));
+        return Err(too_many(args.get(1)));
     }
     if let Some(reason) = args.opt(3)
         && !reason.eq_ignore_ascii_case(b"timeout")
