@@ -152,10 +152,11 @@ fn unknown(host: &Host<'_>) -> Error {
     /// Bytes of the name that are shown.
     const SHOWN_MAX: usize = 128;
     let name = host.args.get(1);
-    let name = String::from_utf8_lossy(&name[..name.len().min(SHOWN_MAX)]);
-    Error::new(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
-    ))
+    Error::showing(
+        "ERR unknown subcommand or wrong number of arguments for '",
+        &name[..name.len().min(SHOWN_MAX)],
+        "'. Try DEBUG HELP.",
+    )
 }
 
 fn help(host: &mut Host<'_>) -> Outcome {
@@ -164,7 +165,8 @@ fn help(host: &mut Host<'_>) -> Outcome {
         .simple("DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     for subcommand in SUBCOMMANDS {
         let name = subcommand.name.to_uppercase();
-        host.reply.simple(format!("{name} {}", subcommand.usage).trim_end());
+        host.reply
+            .simple(format!("{name} {}", subcommand.usage).trim_end());
         host.reply.simple(&format!("    {}", subcommand.summary));
     }
     Ok(Effect::Read)
