@@ -3,6 +3,7 @@
 //! What a real Redis answers to single commands is compared in `tests/differential`; here are the
 //! things that cannot be compared, or that need more than one client, a restart, or a limit.
 
+mod admin;
 mod bitmap;
 mod clients;
 mod command;
