@@ -133,7 +133,7 @@ fn call(shard: &mut Shard, choices: &mut Choices<'_>) {
     if entry.check_arity(words.len()).is_err() {
         return;
     }
-    let resp3 = choices.byte() % 2 == 0;
+    let resp3 = choices.byte().is_multiple_of(2);
     let mut wire = format!("*{}\r\n", words.len()).into_bytes();
     for word in &words {
         wire.extend(format!("${}\r\n", word.len()).bytes());

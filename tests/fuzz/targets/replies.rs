@@ -44,7 +44,7 @@ fn int(choices: &mut Choices<'_>) -> i64 {
 }
 
 fn item(choices: &mut Choices<'_>, depth: usize) -> Item {
-    let close = if choices.byte() % 2 == 0 {
+    let close = if choices.byte().is_multiple_of(2) {
         Close::First
     } else {
         Close::Last
@@ -64,7 +64,7 @@ fn item(choices: &mut Choices<'_>, depth: usize) -> Item {
         8 => Item::BulkInt(int(choices)),
         9 => Item::Null,
         10 => Item::NullArray,
-        11 => Item::Bool(choices.byte() % 2 == 0),
+        11 => Item::Bool(choices.byte().is_multiple_of(2)),
         12 => Item::Double(line(choices)),
         13 => Item::BigNumber(line(choices)),
         14 => Item::Verbatim(choices.bytes(255)),

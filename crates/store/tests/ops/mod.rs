@@ -12,7 +12,7 @@ const DATABASES: usize = 3;
 /// slab or allocator, growth in place.
 const KEY_LENGTHS: [usize; 8] = [0, 1, 12, 253, 254, 255, 1016, 2000];
 const VALUE_LENGTHS: [usize; 16] = [
-    0, 1, 7, 8, 9, 16, 44, 45, 500, 990, 1000, 1008, 1016, 1024, 2500, 70_000,
+    0, 1, 7, 8, 9, 16, 44, 255, 257, 990, 1000, 1008, 1016, 1024, 2500, 9000,
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
