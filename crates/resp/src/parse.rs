@@ -32,8 +32,12 @@ pub const BLOB_MIN: u64 = 32 * 1024;
 const LINE_MAX: usize = 64 * 1024;
 
 /// Most bytes of unexecuted input, so that positions fit [`ArgRef`]. A server's own limit on what a
-/// client may have pending is lower.
-const INPUT_MAX: usize = u32::MAX as usize - 1;
+/// client may have pending is lower. Unit tests have less memory to spare.
+const INPUT_MAX: usize = if cfg!(test) {
+    1 << 20
+} else {
+    u32::MAX as usize - 1
+};
 
 /// Most commands that one parse takes out of kept bytes. A client may have sent millions while it
 /// was paused, and be paused again after the first.
@@ -720,5 +724,45 @@ impl Rest {
             frame: *frame,
             ..afresh
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        max_bulk: 512 << 20,
+        authenticated: true,
+    };
+
+    /// Parses `pieces` without running anything; answers the last error.
+    fn hoard(pieces: &[&[u8]]) -> Option<ProtocolError> {
+        let (mut input, mut batch, mut frame) = Default::default();
+        let mut error = None;
+        for data in pieces {
+            error = Input::parse(&mut input, data, LIMITS, &mut batch, &mut frame).error;
+            input.finish(data, &mut batch, &frame, 0);
+        }
+        error
+    }
+
+    #[test]
+    fn more_input_than_positions_can_name_is_refused() {
+        let pings = b"PING\r\n".repeat(INPUT_MAX / 12);
+        let too_long = Some(ProtocolError::InputTooLong);
+        assert_eq!(hoard(&[&pings, &pings]), None);
+        assert_eq!(hoard(&[&pings, &pings, &pings]), too_long);
+        assert_eq!(hoard(&[&[&pings[..]; 3].concat()]), too_long);
+        // A long bulk string is not part of it, what stands behind one is.
+        let long = vec![b'x'; INPUT_MAX];
+        let header = b"*2\r\n$4\r\nECHO\r\n$1048576\r\n";
+        assert_eq!(hoard(&[header, &long, b"\r\n", &pings]), None);
+        assert_eq!(hoard(&[header, &long, b"\r\n", &long]), too_long);
+        let mut input = Input::default();
+        input.keep_only(&pings.repeat(3));
+        let (mut batch, mut frame) = Default::default();
+        let parsed = input.parse(&[], LIMITS, &mut batch, &mut frame);
+        assert_eq!(parsed.error, too_long);
     }
 }
