@@ -363,3 +363,25 @@ fn random_entries_are_ones_that_are_there() {
     assert!(rig.table.random(|| u64::MAX).is_some());
     assert!(rig.table.random(|| 0).is_some());
 }
+
+/// Prefixes longer than a cursor's resolution: a walk takes several buckets in one step.
+#[test]
+fn walks_go_on_where_cursors_are_too_coarse() {
+    let kind = Kind {
+        prefix: 26,
+        coarse: false,
+    };
+    let mut rig = Rig::new();
+    for i in 0..2000 {
+        rig.insert(kind.hash(spread(4, i)), 0);
+        rig.insert(spread(8, i), 0);
+    }
+    let (_, depth) = rig.table.shape();
+    assert!(depth > 26, "depth {depth}");
+    rig.check();
+    let ids: Vec<u64> = rig.model.keys().copied().collect();
+    for id in ids.into_iter().step_by(2) {
+        rig.remove(id);
+    }
+    rig.check();
+}
