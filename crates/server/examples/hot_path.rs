@@ -40,7 +40,11 @@ fn main() {
     };
     // The same hundred batches over and over, so that making them does not count per request.
     let batches: Vec<String> = (0..100)
-        .map(|_| (0..DEPTH).map(|_| request(&workload, &mut next_key)).collect())
+        .map(|_| {
+            (0..DEPTH)
+                .map(|_| request(&workload, &mut next_key))
+                .collect()
+        })
         .collect();
     let mut replied = 0;
     for i in 0..requests / DEPTH {
@@ -87,10 +91,14 @@ impl Server {
         };
         let listeners = Listeners::new(&[]).expect("nothing to copy");
         let wake = Wake::new().expect("an eventfd");
-        let core = Core::new(Config::default(), Arc::new(process), listeners, wake, [1, 2, 3, 4]);
-        let peer = Peer::Unix {
-            path: "".into(),
-        };
+        let core = Core::new(
+            Config::default(),
+            Arc::new(process),
+            listeners,
+            wake,
+            [1, 2, 3, 4],
+        );
+        let peer = Peer::Unix { path: "".into() };
         Server {
             client: Client::new(1, ConnId(0), peer, -1, 0),
             core,

@@ -7,13 +7,14 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 /// Longest wait of the loop while work is outstanding.
 pub const WAIT_MAX: Duration = Duration::from_millis(1);
 
-/// Passes in a row for tasks that keep being ready.
-const PASSES_MAX: usize = 8;
+/// Longest time for passes in a row, when tasks keep being ready.
+const PASSES_MAX: Duration = Duration::from_millis(1);
 
 /// Timer that is just long enough for glommio to look at its rings.
 const NAP: Duration = Duration::from_nanos(400);
@@ -42,12 +43,36 @@ impl Background {
 
     /// Lets glommio handle its completions and run the tasks that are ready.
     pub async fn pass(&self) {
-        for _ in 0..PASSES_MAX {
+        let started = Instant::now();
+        while started.elapsed() < PASSES_MAX {
+            turn().await;
+            if others_ran() {
+                // glommio looks at its rings only when no task is ready, or when its time slice
+                // ends. A loop that waited for that would depend on tasks it knows nothing of.
+                continue;
+            }
             glommio::timer::sleep(NAP).await;
-            // The loop's own task counts as one.
-            if glommio::executor().executor_stats().tasks_executed() <= 1 {
+            if !others_ran() {
                 return;
             }
         }
     }
+}
+
+/// Lets the tasks that are ready run once.
+async fn turn() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Whether other tasks than the loop's own, which counts as one, have run since the last call.
+fn others_ran() -> bool {
+    glommio::executor().executor_stats().tasks_executed() > 1
 }

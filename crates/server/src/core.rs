@@ -6,7 +6,6 @@
 use crate::clients::{Client, Clients, Special};
 use crate::config::Config;
 use crate::listen::{Listener, Listeners};
-use crate::pause::Pause;
 use crate::session::debug::Switches;
 use crate::stats::Stats;
 use crate::tasks::Tasks;
@@ -15,6 +14,7 @@ use command::context::Settings;
 use command::keyspec::Begin;
 use command::table::{Run, Table};
 use command::{Error, Outcome};
+use engine::Pause;
 use resp::{Args, Limits, Reply};
 use std::sync::Arc;
 use store::Shard;
@@ -95,7 +95,10 @@ impl Core {
             .map(|e| {
                 matches!(e.run, Run::Data(_))
                     && e.parent.is_none()
-                    && e.spec.keys.first().is_some_and(|k| k.begin == Begin::Index(1))
+                    && e.spec
+                        .keys
+                        .first()
+                        .is_some_and(|k| k.begin == Begin::Index(1))
             })
             .collect();
         let mut core = Core {

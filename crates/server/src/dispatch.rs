@@ -9,7 +9,8 @@ use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
 use crate::stats::Ticks;
 use command::table::{Entry, Run};
-use command::{Context, Effect, Error, Flags, Outcome};
+use command::{Context, Effect, Error, Form, Outcome};
+use engine::gate::{self, Caller, Verdict};
 use resp::parse::{Batch, Frame};
 use resp::reply::Mark;
 use resp::{Args, Reply};
@@ -26,6 +27,7 @@ pub const OUTPUT_HIGH: usize = 64 << 20;
 const BUFFER: usize = 16 * 1024;
 
 /// Buffers of one shard that batches are worked on with.
+#[derive(Default)]
 pub struct Dispatcher {
     batch: Batch,
     /// Empty output buffers.
@@ -35,15 +37,6 @@ pub struct Dispatcher {
 /// Buffers kept for reuse, and the largest kept.
 const BUFFERS_KEPT: usize = 256;
 const BUFFER_MAX: usize = 64 * 1024;
-
-impl Default for Dispatcher {
-    fn default() -> Dispatcher {
-        Dispatcher {
-            batch: Batch::default(),
-            buffers: Vec::new(),
-        }
-    }
-}
 
 /// A command of the batch that has been looked up.
 #[derive(Clone, Copy)]
@@ -81,7 +74,14 @@ impl Dispatcher {
             let limits = core.limits(client);
             let parsed = input.parse(data, limits, &mut self.batch, &mut frame);
             let error = parsed.error;
-            let executed = run(core, client, &mut reply, &process.table, &self.batch, parsed.buf);
+            let executed = run(
+                core,
+                client,
+                &mut reply,
+                &process.table,
+                &self.batch,
+                parsed.buf,
+            );
             let count = self.batch.len();
             input.finish(data, &mut self.batch, &frame, executed);
             if executed < count {
@@ -233,7 +233,8 @@ impl Watch {
     fn turn(&mut self, core: &mut Core) {
         let now = Ticks::now();
         if let Some(entry) = self.entry {
-            core.stats.note_calls(entry, self.calls, now.since(self.since));
+            core.stats
+                .note_calls(entry, self.calls, now.since(self.since));
         }
         self.since = now;
         self.earlier += self.calls;
@@ -256,32 +257,19 @@ fn execute(
     args: Args<'_>,
     watch: &mut Watch,
 ) -> bool {
-    if client.special.is_plain() && core.special.is_plain() {
-        if let Some(entry) = call.entry
-            && let Run::Data(form) = entry.run
-            && entry.spec.accepts(args.len())
-        {
-            watch.next(core, entry.index);
-            client.session.last_command = Some(entry.index);
-            let mut ctx = Context {
-                shard: &mut core.shard,
-                db: client.db,
-                args,
-                hash: call.hash,
-                reply,
-                settings: &core.settings,
-            };
-            #[cfg(debug_assertions)]
-            let changes = ctx.shard.changes();
-            match (form.handler())(&mut ctx) {
-                Ok(_effect) => {
-                    #[cfg(debug_assertions)]
-                    check_effect(entry, _effect, core.shard.changes() != changes);
-                }
-                Err(error) => fail(core, reply, entry.index, &error),
-            }
-            return true;
+    if client.special.is_plain()
+        && core.special.is_plain()
+        && let Some(entry) = call.entry
+        && let Run::Data(form) = entry.run
+        && entry.spec.accepts(args.len())
+    {
+        watch.next(core, entry.index);
+        client.session.last_command = Some(entry.index);
+        let outcome = perform_data(core, client.db, reply, entry, form, call.hash, args);
+        if let Err(error) = outcome {
+            fail(core, reply, entry.index, &error);
         }
+        return true;
     }
     watch.count(client);
     let mark = reply.mark();
@@ -292,14 +280,35 @@ fn execute(
     true
 }
 
-#[cfg(debug_assertions)]
-fn check_effect(entry: &Entry<HostHandler>, effect: Effect, changed: bool) {
-    assert_eq!(
-        effect == Effect::Wrote,
-        changed,
-        "{} says {effect:?}",
-        entry.full_name
-    );
+/// Runs a command on data; in debug builds, sees to it that its effect is what it says.
+#[inline(always)]
+fn perform_data(
+    core: &mut Core,
+    db: usize,
+    reply: &mut Reply,
+    entry: &Entry<HostHandler>,
+    form: Form,
+    hash: Option<u64>,
+    args: Args<'_>,
+) -> Outcome {
+    let changes = core.shard.changes();
+    let outcome = (form.handler())(&mut Context {
+        shard: &mut core.shard,
+        db,
+        args,
+        hash,
+        reply,
+        settings: &core.settings,
+    });
+    if let Ok(effect) = outcome {
+        debug_assert_eq!(
+            effect == Effect::Wrote,
+            core.shard.changes() != changes,
+            "{} says {effect:?}",
+            entry.full_name
+        );
+    }
+    outcome
 }
 
 #[cold]
@@ -335,15 +344,27 @@ fn execute_carefully(
         }
     };
     client.session.last_command = Some(entry.index);
-    if let Err(error) = admit(core, client, entry, args) {
-        core.stats.commands[entry.index].rejected += 1;
-        core.reply_error(reply, &error);
-        return true;
-    }
-    if core.pause.holds(entry.spec.flags) {
-        client.held = Some(Held::Paused);
-        core.clients.paused.push(client.conn);
-        return false;
+    let caller = Caller {
+        must_authenticate: core.must_authenticate(client),
+    };
+    match gate::judge(
+        entry.spec,
+        &entry.full_name,
+        args.len(),
+        caller,
+        &core.pause,
+    ) {
+        Verdict::Run => {}
+        Verdict::Wait => {
+            client.held = Some(Held::Paused);
+            core.clients.paused.push(client.conn);
+            return false;
+        }
+        Verdict::Refuse(error) => {
+            core.stats.commands[entry.index].rejected += 1;
+            core.reply_error(reply, &error);
+            return true;
+        }
     }
     watch.next(core, entry.index);
     core.shard.no_touch = client.special.has(Special::NO_TOUCH);
@@ -395,17 +416,7 @@ fn perform(
     args: Args<'_>,
 ) -> Outcome {
     match entry.run {
-        Run::Data(form) => {
-            let mut ctx = Context {
-                shard: &mut core.shard,
-                db: client.db,
-                args,
-                hash,
-                reply,
-                settings: &core.settings,
-            };
-            (form.handler())(&mut ctx)
-        }
+        Run::Data(form) => perform_data(core, client.db, reply, entry, form, hash, args),
         Run::Host(handler) => handler(&mut Host {
             core,
             client,
@@ -414,18 +425,4 @@ fn perform(
         }),
         Run::Container => Err(Error::arity(&entry.full_name)),
     }
-}
-
-/// The checks before a command runs, in Redis's order.
-fn admit(
-    core: &Core,
-    client: &Client,
-    entry: &Entry<HostHandler>,
-    args: Args<'_>,
-) -> Result<(), Error> {
-    entry.check_arity(args.len())?;
-    if core.must_authenticate(client) && !entry.spec.flags.has(Flags::NO_AUTH) {
-        return Err(Error::new("NOAUTH Authentication required."));
-    }
-    Ok(())
 }

@@ -277,7 +277,8 @@ impl<D: Driver> EventLoop<D> {
             Some(Held::Output) if sending || !client.reply.is_empty() => self.driver.pause(conn),
             // Receiving goes on for some time, to hear of it when the peer gives up.
             Some(Held::Paused) if self.core.pause.scope().is_some() => {
-                if memory >= PAUSED_INPUT_MAX {
+                let receives = memory < PAUSED_INPUT_MAX;
+                if !receives {
                     self.driver.pause(conn);
                 }
             }
@@ -321,7 +322,7 @@ impl<D: Driver> EventLoop<D> {
             None => Some(now_ms),
             since => since,
         };
-        let patience_ms = limit.soft_seconds as i64 * 1000;
+        let patience_ms = limit.soft_seconds * 1000;
         let too_long = session
             .over_soft_since_ms
             .is_some_and(|since| now_ms - since > patience_ms);

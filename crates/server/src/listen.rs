@@ -138,7 +138,11 @@ fn open_tcp(config: &Config, patience: Duration) -> Result<Vec<Listener>, String
                 Ok((address, socket)) => listeners.push(Listener { address, socket }),
                 Err(e) if optional && is_unavailable(&e) => {}
                 Err(e) => {
-                    let hint = if in_use(&e) { ": another server listens there" } else { "" };
+                    let hint = if in_use(&e) {
+                        ": another server listens there"
+                    } else {
+                        ""
+                    };
                     return Err(format!(
                         "Could not create server TCP listening socket {word}:{port}: {e}{hint}"
                     ));
@@ -174,7 +178,11 @@ fn tcp(host: &str, port: u16, backlog: i32) -> io::Result<(Address, OwnedFd)> {
         _ => resolve(host)?,
     };
     let address = SocketAddr::new(ip, port);
-    let family = if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let family = if ip.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
     let socket = socket(family)?;
     option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     if ip.is_ipv6() {

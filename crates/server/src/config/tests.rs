@@ -333,7 +333,10 @@ mod files {
         let notices = config.notices();
         assert_eq!(notices.len(), 1, "{notices:?}");
         let text = &notices[0].text;
-        assert!(text.starts_with("standard input:3: 'io-threads' has no effect here"), "{text}");
+        assert!(
+            text.starts_with("standard input:3: 'io-threads' has no effect here"),
+            "{text}"
+        );
         assert!(!notices[0].grave);
         assert_eq!(read("io-threads 1").unwrap().notices().len(), 0);
     }

@@ -156,7 +156,9 @@ impl Buffers {
         // SAFETY: the entry's index is masked to the ring's size; the kernel does not look at it
         // before the tail says so.
         unsafe {
-            let entry = &mut *self.entries.add((self.tail & (self.shape.count - 1)) as usize);
+            let entry = &mut *self
+                .entries
+                .add((self.tail & (self.shape.count - 1)) as usize);
             let at = self.bytes.add(buffer as usize * self.shape.stride);
             entry.set_addr(at.addr() as u64);
             entry.set_len(self.shape.size as u32);

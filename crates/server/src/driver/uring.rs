@@ -160,7 +160,9 @@ impl Uring {
         let entry = if flight.output.splices.is_empty() {
             let rest = &flight.output.buffer[flight.done..];
             let len = rest.len().min(1 << 30) as u32;
-            opcode::Send::new(fd, rest.as_ptr(), len).flags(flags).build()
+            opcode::Send::new(fd, rest.as_ptr(), len)
+                .flags(flags)
+                .build()
         } else {
             let header = flight.prepare();
             opcode::SendMsg::new(fd, header).flags(flags as u32).build()
@@ -240,7 +242,10 @@ impl Uring {
 
     fn on_send(&mut self, conn: ConnId, result: i32) -> Option<Event<'static>> {
         let io = self.io(conn);
-        let flight = io.flight.as_mut().expect("a send that completes was in flight");
+        let flight = io
+            .flight
+            .as_mut()
+            .expect("a send that completes was in flight");
         let failed = if result < 0 {
             !matches!(-result, libc::EINTR | libc::EAGAIN)
         } else {
@@ -301,7 +306,11 @@ impl Flight {
 
 impl Driver for Uring {
     fn listen(&mut self, listener: usize, socket: OwnedFd) {
-        assert_eq!(listener, self.listeners.len(), "listeners are numbered in order");
+        assert_eq!(
+            listener,
+            self.listeners.len(),
+            "listeners are numbered in order"
+        );
         self.listeners.push(Listener {
             socket: Some(socket),
             accepting: false,

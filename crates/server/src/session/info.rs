@@ -8,12 +8,12 @@ use super::memory::{Figures, human, ratio};
 use crate::clients::Client;
 use crate::core::{Core, Host, HostHandler};
 use crate::listen::Address;
-use crate::pause::Scope;
 use crate::stats::CommandStats;
 use crate::{cpu, memory};
 use command::spec::{Argument, ArgumentKind};
 use command::table::Row;
 use command::{Effect, Flags, Outcome, Spec};
+use engine::Scope;
 use resp::Reply;
 use std::fmt::{Display, Write as _};
 
@@ -129,7 +129,9 @@ fn server(page: &mut Page<'_>) {
     let (config, now_us) = (&page.core.config, Core::clock_us());
     let uptime_s = (now_us / 1000 - process.started_ms).max(0) / 1000;
     let (hz, port) = (config.hz(), config.port());
-    let file = config.file().map_or(String::new(), |f| f.display().to_string());
+    let file = config
+        .file()
+        .map_or(String::new(), |f| f.display().to_string());
     page.line("redis_version", super::REDIS_VERSION);
     page.line("server_name", "shoal");
     page.line("shoal_version", env!("CARGO_PKG_VERSION"));
@@ -146,7 +148,7 @@ fn server(page: &mut Page<'_>) {
     page.line("uptime_in_days", uptime_s / 86_400);
     page.line("hz", hz);
     page.line("configured_hz", hz);
-    page.line("lru_clock", now_us / 1_000_000 & 0xff_ffff);
+    page.line("lru_clock", (now_us / 1_000_000) & 0xff_ffff);
     page.line("executable", &process.executable);
     page.line("config_file", file);
     page.line("io_threads_active", 0);
@@ -367,10 +369,7 @@ fn stats(page: &mut Page<'_>) {
         ("eventloop_duration_sum", &(loops_us as u64)),
         ("eventloop_duration_cmd_sum", &(commands_us as u64)),
         ("instantaneous_eventloop_cycles_per_sec", &cycles),
-        (
-            "instantaneous_eventloop_duration_usec",
-            &(cycle_us as u64),
-        ),
+        ("instantaneous_eventloop_duration_usec", &(cycle_us as u64)),
         ("acl_access_denied_auth", &stats.auth_denied),
     ];
     let text = lines(fields);
@@ -378,10 +377,12 @@ fn stats(page: &mut Page<'_>) {
 }
 
 fn lines(fields: &[(&str, &dyn Display)]) -> String {
-    fields.iter().fold(String::new(), |mut text, (name, value)| {
-        let _ = write!(text, "{name}:{value}\r\n");
-        text
-    })
+    fields
+        .iter()
+        .fold(String::new(), |mut text, (name, value)| {
+            let _ = write!(text, "{name}:{value}\r\n");
+            text
+        })
 }
 
 fn replication(page: &mut Page<'_>) {
@@ -488,7 +489,11 @@ fn keyspace(page: &mut Page<'_>) {
         if keys == 0 {
             continue;
         }
-        let ttl_ms = if volatile == 0 { 0 } else { page.core.mean_ttl_ms[db] };
+        let ttl_ms = if volatile == 0 {
+            0
+        } else {
+            page.core.mean_ttl_ms[db]
+        };
         page.line(
             &format!("db{db}"),
             format_args!("keys={keys},expires={volatile},avg_ttl={ttl_ms},subexpiry=0"),
