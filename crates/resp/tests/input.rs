@@ -1,7 +1,9 @@
 //! Any bytes in any pieces, with any pauses, are the same commands and the same error.
 
+mod cases;
 mod oracle;
 
+use cases::cases;
 use oracle::{Outcome, feed, read};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -101,7 +103,7 @@ fn show(outcome: &Outcome) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(600))]
 
     #[test]
     fn pieces_and_pauses_change_nothing(

@@ -1,9 +1,11 @@
 //! What is written reads back, in both protocols.
 
+mod cases;
 mod decoder;
 mod script;
 
 use bytes::Bytes;
+use cases::cases;
 use decoder::{Value, decode_all};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -48,7 +50,7 @@ fn item() -> impl Strategy<Value = Item> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn every_reply_reads_back(items in vec(item(), 1..6)) {

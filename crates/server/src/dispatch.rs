@@ -139,7 +139,7 @@ fn run(
             if client.held.is_some() || client.closing != Closing::No {
                 break 'batch;
             }
-            if !execute(core, client, reply, *call, args, &mut watch) {
+            if !execute(table, core, client, reply, *call, args, &mut watch) {
                 break 'batch;
             }
             done += 1;
@@ -250,6 +250,7 @@ impl Watch {
 /// Runs one command; false if it must wait.
 #[inline]
 fn execute(
+    table: &CommandTable,
     core: &mut Core,
     client: &mut Client,
     reply: &mut Reply,
@@ -273,7 +274,7 @@ fn execute(
     }
     watch.count(client);
     let mark = reply.mark();
-    if !execute_carefully(core, client, reply, call, args, watch) {
+    if !execute_carefully(table, core, client, reply, call, args, watch) {
         return false;
     }
     hush(client, reply, mark);
@@ -322,6 +323,7 @@ fn fail(core: &mut Core, reply: &mut Reply, entry: usize, error: &Error) {
 #[cold]
 #[inline(never)]
 fn execute_carefully(
+    table: &CommandTable,
     core: &mut Core,
     client: &mut Client,
     reply: &mut Reply,
@@ -329,8 +331,7 @@ fn execute_carefully(
     args: Args<'_>,
     watch: &mut Watch,
 ) -> bool {
-    let process = Arc::clone(&core.process);
-    let entry = match process.table.resolve(args) {
+    let entry = match table.resolve(args) {
         Ok(entry) => entry,
         Err(unknown) => {
             client.session.last_command = None;

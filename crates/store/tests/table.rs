@@ -1,5 +1,8 @@
 //! The table by itself, with hashes of every kind: spread, crowded under one prefix, equal.
 
+mod cases;
+
+use cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,14 +164,6 @@ fn spread(seed: u64, i: u64) -> u64 {
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
         .rotate_left(31)
         .wrapping_mul(0xd6e8_feb8_6659_fd93)
-}
-
-fn cases(n: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: n,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
 }
 
 proptest! {
