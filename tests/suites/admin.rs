@@ -55,7 +55,7 @@ fn commands_are_renamed_and_removed() {
     let reply = Server::setup(Program::Judged)
         .with_words("rename-command", &["NOSUCH", "x"])
         .try_start();
-    let why = reply.err().expect("an unknown command stops the start");
+    let why = reply.expect_err("an unknown command stops the start");
     assert!(why.contains("No such command in rename-command"), "{why}");
 }
 

@@ -157,8 +157,8 @@ fn serialized_length(item: &Item<'_>) -> usize {
     }
 }
 
-/// DEBUG POPULATE count [prefix] [size]: strings `value:N` at the keys `prefix:N` that are absent,
-/// cut or filled with zeros to a size if one is given.
+/// DEBUG POPULATE, with a count, perhaps a prefix and a size: strings `value:N` at the keys `prefix:N`
+/// that are absent, cut or filled with zeros to the size if one is given.
 pub fn populate(ctx: &mut Context<'_>) -> Outcome {
     let positive = |i: usize| {
         let value = parse_i64(ctx.args.get(i)).and_then(|v| usize::try_from(v).ok());
