@@ -210,12 +210,20 @@ impl Reply {
     /// Nothing where a value was asked for: `$-1` or `_`.
     #[inline]
     pub fn null(&mut self) {
-        self.raw(if self.resp3() { b"_\r\n" } else { b"$-1\r\n" });
+        if self.resp3() {
+            self.raw(b"_\r\n");
+        } else {
+            self.raw(b"$-1\r\n");
+        }
     }
 
     /// Nothing where an array was asked for: `*-1` or `_`.
     pub fn null_array(&mut self) {
-        self.raw(if self.resp3() { b"_\r\n" } else { b"*-1\r\n" });
+        if self.resp3() {
+            self.raw(b"_\r\n");
+        } else {
+            self.raw(b"*-1\r\n");
+        }
     }
 
     #[inline]
