@@ -1,6 +1,7 @@
 //! A server of one's own: started on a free port in an empty directory, killed when dropped.
 
 use crate::connection::Connection;
+use crate::seed::Seed;
 use crate::value::Value;
 use std::fs::{self, File};
 use std::io;
@@ -8,7 +9,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to answer its first PING, on a machine that is busy compiling.
@@ -117,6 +120,7 @@ pub struct Setup {
     directives: Vec<(String, Vec<String>)>,
     environment: Vec<(String, String)>,
     descriptors: Option<u64>,
+    interrupted: bool,
 }
 
 impl Setup {
@@ -152,6 +156,13 @@ impl Setup {
         self
     }
 
+    /// Stops and continues the process over and over while it starts, as a machine does that has too
+    /// much to do.
+    pub fn interrupted(mut self) -> Setup {
+        self.interrupted = true;
+        self
+    }
+
     /// On how many shards Shoal is to run; the others have one thread anyway.
     pub fn shards(mut self, shards: usize) -> Setup {
         self.shards = shards;
@@ -176,7 +187,10 @@ impl Setup {
                 .command(&program, &directory.0, port)
                 .spawn()
                 .map_err(|e| format!("{}: {e}", program.display()))?;
-            match answers(&mut child, port) {
+            let interruption = self.interrupted.then(|| Interruption::of(child.id()));
+            let answer = answers(&mut child, port);
+            drop(interruption);
+            match answer {
                 Ok(()) => {
                     return Ok(Server {
                         child,
@@ -281,6 +295,47 @@ fn answers(child: &mut Child, port: u16) -> Result<(), String> {
     Err(format!("did not answer PING for {START_PATIENCE:?}"))
 }
 
+/// A thread that stops and continues a process over and over. Time passes for the
+/// kernel meanwhile, so that the process finds timers expired wherever it was.
+pub struct Interruption {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Interruption {
+    fn of(pid: u32) -> Interruption {
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let mut seed = Seed::new(u64::from(pid));
+            while !seen.load(Ordering::Relaxed) {
+                // Short runs meet every line of what it does; a stop outlasts the time slice that the
+                // server gives itself.
+                for (signal, micros) in [(libc::SIGSTOP, 1500), (libc::SIGCONT, 10)] {
+                    // SAFETY: the owner of the process waits for this thread before it lets the
+                    // process go, so the id is still its own.
+                    unsafe { libc::kill(pid as libc::pid_t, signal) };
+                    let more = seed.below(100) as u64;
+                    std::thread::sleep(Duration::from_micros(micros + more));
+                }
+            }
+        });
+        Interruption {
+            over,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Interruption {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// A directory that goes away with its owner.
 #[derive(Debug)]
 pub struct Directory(pub PathBuf);
@@ -318,6 +373,7 @@ impl Server {
             directives: Vec::new(),
             environment: Vec::new(),
             descriptors: None,
+            interrupted: false,
         }
     }
 
@@ -389,6 +445,11 @@ impl Server {
         // SAFETY: the child has not been waited for, so the id is its own.
         let sent = unsafe { libc::kill(self.pid() as libc::pid_t, signal) };
         assert_eq!(sent, 0, "the server is gone\n{}", self.log());
+    }
+
+    /// Stops and continues the process until the result is dropped.
+    pub fn interrupt(&self) -> Interruption {
+        Interruption::of(self.pid())
     }
 
     /// Waits for the process to end by itself.

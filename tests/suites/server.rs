@@ -1,7 +1,7 @@
 //! The process: how it starts, what it says, how it ends.
 
 use harness::server::{Directory, until};
-use harness::{Program, Server, Value};
+use harness::{Program, Server, Value, scaled};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixDatagram;
@@ -262,4 +262,42 @@ fn forbid_io_uring() -> std::io::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// A process may be stopped anywhere, by a debugger or by a machine that has too much to do, and finds
+/// its timers expired afterwards. It must not take that for having nothing to do, and sleep.
+#[test]
+fn it_starts_however_it_is_interrupted() {
+    for _ in 0..scaled(10) {
+        let server = Server::setup(Program::Judged).interrupted().start();
+        assert_eq!(server.connect().line("SET k v"), Value::ok());
+    }
+}
+
+#[test]
+fn it_serves_however_it_is_interrupted() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let interruption = server.interrupt();
+    for round in 0..scaled(50) {
+        // Work that is done bit by bit besides the requests, and requests meanwhile.
+        let populate = connection.line("DEBUG POPULATE 20000");
+        assert_eq!(populate, Value::ok(), "round {round}");
+        assert_eq!(
+            connection.line("FLUSHALL ASYNC"),
+            Value::ok(),
+            "round {round}"
+        );
+        for _ in 0..20 {
+            assert_eq!(
+                connection.line("SET k v PX 1"),
+                Value::ok(),
+                "round {round}"
+            );
+        }
+    }
+    drop(interruption);
+    until("expired keys to go", || {
+        (connection.line("DBSIZE") == Value::Int(0)).then_some(())
+    });
 }
