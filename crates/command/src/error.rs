@@ -53,8 +53,9 @@ impl Error {
         Error(Cow::Owned(text))
     }
 
-    /// A text around bytes that a client sent.
+    /// A text around bytes that a client sent, up to the first zero, which ends a string for Redis.
     pub fn showing(before: &str, word: &[u8], after: &str) -> Error {
+        let word = word.split(|b| *b == 0).next().unwrap_or_default();
         Error::bytes([before.as_bytes(), word, after.as_bytes()].concat())
     }
 
