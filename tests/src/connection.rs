@@ -154,11 +154,26 @@ impl Connection {
     }
 
     pub fn shutdown_write(&mut self) {
+        self.shutdown(Shutdown::Write);
+    }
+
+    fn shutdown(&self, how: Shutdown) {
         // Fails only if the peer is gone already, which the reads then show.
         let _ = match &self.output {
-            Socket::Tcp(s) => s.shutdown(Shutdown::Write),
-            Socket::Unix(s) => s.shutdown(Shutdown::Write),
+            Socket::Tcp(s) => s.shutdown(how),
+            Socket::Unix(s) => s.shutdown(how),
         };
+    }
+
+    /// Sends `bytes` up to `times` times from another thread while `meanwhile` runs, whose end also
+    /// ends the sending.
+    pub fn flood(&mut self, bytes: &[u8], times: usize, meanwhile: impl FnOnce()) {
+        let mut output = self.output.duplicate().expect("a socket can be duplicated");
+        std::thread::scope(|scope| {
+            scope.spawn(move || (0..times).try_for_each(|_| output.write_all(bytes)).ok());
+            meanwhile();
+            self.shutdown(Shutdown::Both);
+        });
     }
 
     /// Bytes up to `len`, unparsed.
