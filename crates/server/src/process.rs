@@ -23,8 +23,10 @@ use std::time::Duration;
 /// Memory that glommio registers per executor. Shards do no direct I/O.
 const EXECUTOR_MEMORY: usize = 64 << 10;
 
-/// glommio's time slice for its tasks.
-const PREEMPT: Duration = Duration::from_millis(1);
+/// glommio's time slice for its tasks. The loop does not depend on it, and it has to be long: an
+/// executor whose slice is over before its first task has run takes itself for idle, and sleeps with
+/// nothing to wake it.
+pub const PREEMPT: Duration = Duration::from_secs(10);
 
 /// How long the start waits for a port in use: the port of a server that was killed stays bound for
 /// a moment, because the kernel takes its rings apart after the process has gone.

@@ -11,8 +11,8 @@ use shoal::core::{Core, Process};
 use shoal::driver::uring::Uring;
 use shoal::event_loop::{EventLoop, StopSignal};
 use shoal::listen::{self, Listeners};
-use shoal::session;
 use shoal::wake::Wake;
+use shoal::{process, session};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ impl Shard {
         let thread = std::thread::spawn(move || {
             let executor = LocalExecutorBuilder::new(Placement::Unbound)
                 .io_memory(64 << 10)
-                .preempt_timer(Duration::from_millis(1))
+                .preempt_timer(process::PREEMPT)
                 .make()
                 .unwrap();
             executor.run(async move {
