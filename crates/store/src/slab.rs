@@ -26,6 +26,7 @@
 //! same slab with the same size; that is the contract of the two unsafe-to-misuse functions. Headers
 //! are reached only from cells and lists of this slab, on the one thread that owns it.
 
+mod chunks;
 mod lines;
 
 use std::ptr::{NonNull, null_mut};
@@ -49,6 +50,11 @@ const LINE: usize = 64;
 const CLASSES: usize = MAX / 8 + 1;
 /// Empty pages kept for reuse before whole chunks go back to the system.
 const SPARE_PAGES: usize = 2 * PAGES as usize;
+
+/// Empty pages left when the next chunk is made ready: at full speed some 10 ms of inserts.
+const AHEAD_PAGES: usize = 4;
+/// Chunks of a slab from which on that is done.
+const AHEAD_CHUNKS: usize = 8;
 
 #[repr(C, align(64))]
 struct Page {
@@ -247,6 +253,9 @@ impl Slab {
             self.empty_pages -= 1;
             self.chunks[p.chunk as usize].empty -= 1;
         }
+        if self.empty_pages == AHEAD_PAGES && self.chunks.len() >= AHEAD_CHUNKS {
+            chunks::prepare();
+        }
         page
     }
 
@@ -327,7 +336,7 @@ impl Slab {
 
     #[cold]
     fn add_chunk(&mut self) {
-        let base = map_chunk();
+        let base = chunks::map();
         let index = self.free_chunks.pop().unwrap_or(self.chunks.len() as u32);
         let chunk = Chunk { base, empty: PAGES };
         if index as usize == self.chunks.len() {
@@ -375,7 +384,7 @@ impl Slab {
         self.empty_pages -= PAGES as usize;
         self.chunks[index as usize].base = null_mut();
         self.free_chunks.push(index);
-        unmap_chunk(base);
+        chunks::unmap(base);
     }
 }
 
@@ -383,7 +392,7 @@ impl Drop for Slab {
     fn drop(&mut self) {
         for chunk in &self.chunks {
             if !chunk.base.is_null() {
-                unmap_chunk(chunk.base);
+                chunks::unmap(chunk.base);
             }
         }
     }
@@ -393,52 +402,6 @@ fn large_layout(size: usize) -> std::alloc::Layout {
     let size = rounded(size);
     let align = if size.is_multiple_of(64) { 64 } else { 8 };
     std::alloc::Layout::from_size_align(size, align).expect("size is an entry's")
-}
-
-/// 2 MiB of zeroed memory at a 2 MiB boundary.
-fn map_chunk() -> *mut u8 {
-    let layout = std::alloc::Layout::from_size_align(CHUNK, CHUNK).expect("constants");
-    if cfg!(miri) {
-        // SAFETY: the layout is not empty.
-        return unsafe { std::alloc::alloc(layout) };
-    }
-    // SAFETY: maps new memory; the parts cut off are inside that mapping and unused.
-    unsafe {
-        let raw = libc::mmap(
-            null_mut(),
-            2 * CHUNK,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        );
-        if raw == libc::MAP_FAILED {
-            std::alloc::handle_alloc_error(layout);
-        }
-        let raw = raw.cast::<u8>();
-        let skip = raw.addr().next_multiple_of(CHUNK) - raw.addr();
-        if skip > 0 {
-            libc::munmap(raw.cast(), skip);
-        }
-        let base = raw.add(skip);
-        if CHUNK > skip {
-            libc::munmap(base.add(CHUNK).cast(), CHUNK - skip);
-        }
-        libc::madvise(base.cast(), CHUNK, libc::MADV_HUGEPAGE);
-        base
-    }
-}
-
-fn unmap_chunk(base: *mut u8) {
-    // SAFETY: `base` came from `map_chunk` and nothing in it is in use.
-    unsafe {
-        if cfg!(miri) {
-            let layout = std::alloc::Layout::from_size_align(CHUNK, CHUNK).expect("constants");
-            std::alloc::dealloc(base, layout);
-        } else {
-            libc::munmap(base.cast(), CHUNK);
-        }
-    }
 }
 
 #[cfg(test)]
