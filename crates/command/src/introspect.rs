@@ -546,44 +546,5 @@ fn argument_usage(argument: &Argument) -> String {
     text
 }
 
-/// The documentation of all commands: a table per group, in Markdown.
-pub fn markdown<H>(table: &Table<H>) -> String {
-    let mut groups: Vec<&str> = table.commands().iter().map(|e| e.spec.group).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    let mut text = String::from(
-        "# Commands\n\n\
-         Made from the command table; `COMMAND DOCS` answers the same. *Arity* counts the name; a \
-         negative one is the least.\n",
-    );
-    for group in groups {
-        text.push_str(&format!("\n## {group}\n\n"));
-        text.push_str("| command | since | arity | flags | what it does |\n");
-        text.push_str("| --- | --- | --- | --- | --- |\n");
-        let mut rows: Vec<&Entry<H>> = table.entries().iter().collect();
-        rows.retain(|e| e.spec.group == group);
-        rows.sort_by(|a, b| a.full_name.cmp(&b.full_name));
-        for entry in rows {
-            text.push_str(&markdown_row(entry));
-        }
-    }
-    text
-}
-
-fn markdown_row<H>(entry: &Entry<H>) -> String {
-    let spec = entry.spec;
-    let name = entry.full_name.replace('|', " ").to_uppercase();
-    let call = usage(&name, spec.arguments).replace('|', "\\|");
-    let flags = Flags::NAMES.iter().filter(|(f, _)| spec.flags.has(*f));
-    let flags: Vec<&str> = flags.map(|(_, name)| *name).collect();
-    format!(
-        "| `{call}` | {} | {} | {} | {} |\n",
-        spec.since,
-        spec.arity,
-        flags.join(" "),
-        spec.summary
-    )
-}
-
 #[cfg(test)]
 mod tests;

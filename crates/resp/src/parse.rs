@@ -145,13 +145,6 @@ impl Batch {
         Args::new(buf, refs, &self.blobs)
     }
 
-    /// Bytes that command `i` took on the wire, blobs not counted.
-    #[inline]
-    pub fn wire_len(&self, i: usize) -> usize {
-        let start = if i == 0 { 0 } else { self.spans[i - 1].end };
-        (self.spans[i].end - start) as usize
-    }
-
     fn clear(&mut self) {
         self.refs.clear();
         self.refs.shrink_to(REFS_KEPT);

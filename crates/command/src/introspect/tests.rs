@@ -308,20 +308,6 @@ fn help_lists_usage_and_summary() {
     assert_eq!(text, format!("*3|+{title}|+ID|+    Says it.|"));
 }
 
-#[test]
-fn the_page_has_a_line_for_every_row() {
-    let table = Client::default().table;
-    let page = markdown(&table);
-    for entry in table.entries() {
-        let name = entry.full_name.replace('|', " ").to_uppercase();
-        let start = format!("| `{name}");
-        let n = page.lines().filter(|l| l.starts_with(&start)).count();
-        assert!(n >= 1, "{name}");
-    }
-    let keys = "| `KEYS <pattern>` | 1.0.0 | 2 | readonly | Lists all keys that match a pattern. |";
-    assert!(page.contains(keys), "{page}");
-}
-
 /// What every row of this crate must have for the replies above to make sense.
 #[test]
 fn rows_are_complete() {
