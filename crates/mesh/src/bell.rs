@@ -36,7 +36,9 @@ impl Bell {
     /// Announces that this core is about to sleep. It has to look at everything that it can be
     /// woken for once more after this, and sleep only if there is nothing.
     pub fn prepare_sleep(&self) {
-        self.asleep.0.store(true, Ordering::Relaxed);
+        // Every write of the flag is a swap, so that each knows of the one before it. It would be
+        // right as a plain store too, but only by an argument that the model checker does not know.
+        self.asleep.0.swap(true, Ordering::AcqRel);
         fence(Side::Sleepy);
     }
 

@@ -13,6 +13,8 @@
 
 pub mod bell;
 mod incoming;
+#[cfg(all(test, loom))]
+mod model;
 mod node;
 mod outgoing;
 #[allow(unsafe_code)]

@@ -48,6 +48,9 @@ pub struct Counters {
     pub wakes: u64,
     /// Times that this core was free to sleep.
     pub sleeps: u64,
+    /// Times that another core rang while this one found that it need not sleep: a wake-up that it
+    /// will get for nothing.
+    pub late_wakes: u64,
 }
 
 /// One core's end of all its links. Cores are numbered from 0; a core has no link to itself.
@@ -282,7 +285,7 @@ impl<Req, Rep> Node<Req, Rep> {
             link.requests.can_go_on() || link.replies.can_go_on()
         });
         if can_go_on || self.peek_inbound() {
-            self.woke();
+            self.counters.late_wakes += u64::from(self.woke());
             return false;
         }
         self.counters.sleeps += 1;
@@ -306,6 +309,5 @@ fn peer(core: usize, link: usize) -> usize {
     if link >= core { link + 1 } else { link }
 }
 
-#[cfg(test)]
-#[cfg(not(loom))]
+#[cfg(all(test, not(loom)))]
 mod tests;
