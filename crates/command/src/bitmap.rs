@@ -272,7 +272,7 @@ const BITOP: Command = Command {
         history: &[("8.2.0", "DIFF, DIFF1, ANDOR and ONE.")],
         ..Spec::DEFAULT
     },
-    form: Form::Gather(bitop),
+    form: Form::Gather(bitop, None),
 };
 
 fn bitop(ctx: &mut Context<'_>) -> Outcome {

@@ -12,6 +12,9 @@ use store::{Key, Look, Shard, Str};
 pub struct Settings {
     /// `proto-max-bulk-len`: no string grows beyond it, in bytes.
     pub max_string: usize,
+    /// This shard's number, and how many there are.
+    pub shard: usize,
+    pub shards: usize,
 }
 
 pub struct Context<'a> {

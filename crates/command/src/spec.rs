@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::KeySpec;
+use resp::Args;
 
 /// How many arguments a command takes, its name included: exactly `n`, or at least `-n`.
 pub type Arity = i32;
@@ -271,7 +272,13 @@ pub enum Merge {
     Concat,
     /// `OK` when all say so.
     Ok,
+    /// One of them, drawn with chances in proportion to the shards' numbers of keys. A null counts
+    /// only if all are nulls.
+    Draw,
 }
+
+/// Another database, named by a command's arguments, in which it touches its keys too.
+pub type Reach = fn(Args<'_>) -> Option<usize>;
 
 /// How a command runs when its keys are on several shards.
 #[derive(Clone, Copy)]
@@ -281,9 +288,11 @@ pub enum Form {
     /// It can be cut by keys: the handler runs per shard with that shard's keys.
     Fan(Handler, Merge),
     /// It needs all its keys at one place: values of other shards are lent to it.
-    Gather(Handler),
+    Gather(Handler, Option<Reach>),
     /// It runs on every shard.
     Everywhere(Handler, Merge),
+    /// It runs on the shard that the cursor, its first argument, has come to.
+    Walk(Handler),
 }
 
 impl Form {
@@ -291,7 +300,11 @@ impl Form {
     #[inline]
     pub fn handler(&self) -> Handler {
         match *self {
-            Form::Local(h) | Form::Fan(h, _) | Form::Gather(h) | Form::Everywhere(h, _) => h,
+            Form::Local(h)
+            | Form::Fan(h, _)
+            | Form::Gather(h, _)
+            | Form::Everywhere(h, _)
+            | Form::Walk(h) => h,
         }
     }
 }

@@ -47,6 +47,8 @@ impl Default for Client {
             protocol: Protocol::Resp2,
             settings: Settings {
                 max_string: 512 << 20,
+                shard: 0,
+                shards: 1,
             },
         }
     }

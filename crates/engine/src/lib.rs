@@ -5,6 +5,8 @@
 
 pub mod gate;
 pub mod pause;
+pub mod slot;
 
 pub use gate::{Caller, Verdict};
 pub use pause::{Pause, Scope};
+pub use slot::Placement;

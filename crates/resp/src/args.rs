@@ -41,6 +41,15 @@ impl ArgRef {
         self.is_blob().then_some(self.offset as usize)
     }
 
+    /// The same argument in another buffer, where what stood at `from` stands at `to`.
+    #[inline]
+    pub(crate) fn moved(self, from: usize, to: usize) -> ArgRef {
+        ArgRef {
+            offset: self.offset - from as u32 + to as u32,
+            len: self.len,
+        }
+    }
+
     /// The same argument after `by` bytes before the frame were dropped from the buffer.
     pub(crate) fn rebased(self, by: usize) -> ArgRef {
         if self.len == OWNED {
@@ -92,6 +101,23 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn opt(&self, i: usize) -> Option<&'a [u8]> {
         (i < self.refs.len()).then(|| self.get(i))
+    }
+
+    pub(crate) fn refs(&self) -> &'a [ArgRef] {
+        self.refs
+    }
+
+    /// The stretch of the buffer from the first argument to the last and where it begins, if all
+    /// arguments lie in it, one after the other.
+    #[inline]
+    pub(crate) fn stretch(&self) -> Option<(&'a [u8], usize)> {
+        if self.refs.iter().any(ArgRef::is_blob) {
+            return None;
+        }
+        let (first, last) = (self.refs.first()?, self.refs.last()?);
+        let from = first.offset as usize;
+        let to = last.offset as usize + last.len as usize;
+        Some((self.buf.get(from..to)?, from))
     }
 
     /// The allocation behind argument `i` if it has one of its own.

@@ -8,10 +8,12 @@
 
 pub mod args;
 pub mod number;
+pub mod pack;
 pub mod parse;
 pub mod reply;
 pub mod split;
 
 pub use args::{ArgRef, Args, Blob};
+pub use pack::Pack;
 pub use parse::{Batch, Frame, Limits, ProtocolError};
 pub use reply::{Protocol, Reply};

@@ -4,7 +4,7 @@
 //! the reply remembers the place and shares the bytes, and the connection sends both in one call.
 //! Whoever writes a reply names RESP3's type; under RESP2 it becomes what Redis would send.
 
-use crate::number::Decimal;
+use crate::number::{Decimal, parse_i64};
 use bytes::Bytes;
 
 /// Values of at least this many bytes are shared with the output instead of copied.
@@ -28,8 +28,8 @@ pub struct Splice {
     pub bytes: Bytes,
 }
 
-/// The place of an aggregate whose length is not known yet.
-#[derive(Clone, Copy, Debug)]
+/// A place in a reply. The default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     at: usize,
     splices: usize,
@@ -137,7 +137,80 @@ impl Reply {
         }
     }
 
-    /// Whether anything was written since `mark`.
+    /// Adds what `other` holds between two of its marks.
+    #[inline]
+    pub fn append(&mut self, other: &Reply, from: Mark, to: Mark) {
+        let start = self.buf.len();
+        self.buf.extend_from_slice(&other.buf[from.at..to.at]);
+        for s in &other.splices[from.splices..to.splices] {
+            self.spliced += s.bytes.len();
+            self.splices.push(Splice {
+                at: s.at - from.at + start,
+                bytes: s.bytes.clone(),
+            });
+        }
+    }
+
+    /// Where the value that begins at `from` ends, and its header line. The reply is well-formed.
+    pub fn value(&self, from: Mark) -> (&[u8], Mark) {
+        let mut at = from;
+        let line = self.line_at(at);
+        let mut left = self.skip_one(&mut at);
+        while left > 0 {
+            left = left - 1 + self.skip_one(&mut at);
+        }
+        (line, at)
+    }
+
+    /// The place behind the header line of the aggregate at `from`, and how many values follow.
+    pub fn aggregate(&self, from: Mark) -> (usize, Mark) {
+        let mut at = from;
+        let count = self.skip_one(&mut at);
+        (count, at)
+    }
+
+    fn line_at(&self, from: Mark) -> &[u8] {
+        let rest = &self.buf[from.at..];
+        let len = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
+        &rest[..len]
+    }
+
+    /// Goes over one value, of an aggregate only over its header; answers how many values belong to
+    /// it.
+    fn skip_one(&self, at: &mut Mark) -> usize {
+        let line = self.line_at(*at);
+        at.at += line.len() + 2;
+        let Some((kind, digits)) = line.split_first() else {
+            return 0;
+        };
+        let count = || parse_i64(digits).and_then(|n| usize::try_from(n).ok());
+        match kind {
+            b'$' | b'=' | b'!' => {
+                if let Some(len) = count() {
+                    match self.splices.get(at.splices) {
+                        Some(splice) if splice.at == at.at => at.splices += 1,
+                        _ => at.at += len,
+                    }
+                    at.at += 2;
+                }
+                0
+            }
+            b'*' | b'~' | b'>' => count().unwrap_or(0),
+            b'%' => count().unwrap_or(0) * 2,
+            b'|' => count().unwrap_or(0) * 2 + 1,
+            _ => 0,
+        }
+    }
+
+    /// Takes over everything that `other` holds by exchanging buffers. This one is empty.
+    pub fn swap_with(&mut self, other: &mut Reply) {
+        debug_assert!(self.is_empty());
+        std::mem::swap(&mut self.buf, &mut other.buf);
+        std::mem::swap(&mut self.splices, &mut other.splices);
+        std::mem::swap(&mut self.spliced, &mut other.spliced);
+    }
+
+    /// What was written since `mark`, without what is shared.
     pub fn since(&self, mark: Mark) -> &[u8] {
         &self.buf[mark.at..]
     }

@@ -9,7 +9,7 @@ use cases::cases;
 use decoder::{Value, decode_all};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use resp::reply::SHARE_MIN;
+use resp::reply::{Mark, SHARE_MIN};
 use resp::{Protocol, Reply};
 use script::{Close, Item, expected, write};
 
@@ -131,4 +131,49 @@ fn the_wire_forms() {
     reply.set(0);
     let want = "_\r\n#t\r\n,1.5\r\n(12345678901234567890\r\n=6\r\nmkd:hi\r\n>1\r\n|1\r\n~0\r\n";
     assert_eq!(reply.to_vec(), want.as_bytes());
+}
+
+#[test]
+fn values_are_found_one_after_the_other() {
+    let long = Bytes::from(vec![b'x'; SHARE_MIN]);
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        let mut reply = Reply::new(protocol);
+        let mut ends = Vec::new();
+        let writes: [fn(&mut Reply); 9] = [
+            |r| r.int(-5),
+            |r| r.bulk(b"a\r\n$3"),
+            |r| r.null(),
+            |r| r.null_array(),
+            |r| r.array(0),
+            |r| {
+                r.map(1);
+                r.bulk(b"k");
+                r.array(2);
+                r.ok();
+                r.int(1);
+            },
+            |r| r.verbatim(b"txt", b"some"),
+            |r| r.error(b"ERR no"),
+            |r| r.boolean(true),
+        ];
+        reply.array(2 * writes.len());
+        for write in writes {
+            write(&mut reply);
+            ends.push(reply.mark());
+            reply.bulk_shared(long.clone());
+            ends.push(reply.mark());
+        }
+        let (count, mut at) = reply.aggregate(Mark::default());
+        assert_eq!(count, ends.len());
+        let mut copy = Reply::new(protocol);
+        copy.array(count);
+        for end in ends {
+            let from = at;
+            at = reply.value(at).1;
+            assert_eq!(at, end);
+            copy.append(&reply, from, at);
+        }
+        assert_eq!(copy.to_vec(), reply.to_vec());
+        assert_eq!(copy.len(), reply.len());
+    }
 }

@@ -5,6 +5,7 @@ pub mod access;
 pub mod entry;
 pub mod expire;
 pub mod glob;
+pub mod loan;
 pub mod scan;
 pub mod shard;
 pub mod slab;
@@ -13,4 +14,5 @@ pub mod table;
 pub mod trash;
 
 pub use entry::{Blob, Str};
+pub use loan::Loan;
 pub use shard::{Key, Look, Shard, Stats, WrongType};

@@ -194,6 +194,12 @@ impl Shard {
         }
     }
 
+    /// Makes the random numbers others than those of a shard with the same seed.
+    pub fn stir(&mut self, salt: u64) {
+        self.random ^= salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.random |= 1;
+    }
+
     pub fn databases(&self) -> usize {
         self.spaces.len()
     }

@@ -5,6 +5,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind, Command, Effect, Flags, Form, Outcome, Spec};
+use resp::Args;
+use resp::number::parse_i64;
 use store::Look;
 
 /// The key that a rename takes the value from.
@@ -35,7 +37,7 @@ pub static COMMANDS: &[Command] = &[
             ],
             ..Spec::DEFAULT
         },
-        form: Form::Gather(copy),
+        form: Form::Gather(copy, Some(other_database)),
     },
     Command {
         spec: Spec {
@@ -69,7 +71,7 @@ pub static COMMANDS: &[Command] = &[
             arguments: NAMES,
             ..Spec::DEFAULT
         },
-        form: Form::Gather(rename),
+        form: Form::Gather(rename, None),
     },
     Command {
         spec: Spec {
@@ -84,9 +86,15 @@ pub static COMMANDS: &[Command] = &[
             history: &[("3.2.0", "The same name twice is no error any more.")],
             ..Spec::DEFAULT
         },
-        form: Form::Gather(renamenx),
+        form: Form::Gather(renamenx, None),
     },
 ];
+
+/// The database that COPY's arguments name, if they name one.
+fn other_database(args: Args<'_>) -> Option<usize> {
+    let at = (3..args.len()).rev().find(|i| args.is(*i, "db"))?;
+    parse_i64(args.opt(at + 1)?)?.try_into().ok()
+}
 
 fn copy(ctx: &mut Context<'_>) -> Outcome {
     let mut to_db = ctx.db;

@@ -60,7 +60,7 @@ pub static COMMANDS: &[Command] = &[
             history: &[("6.0.0", "Takes TYPE.")],
             ..Spec::DEFAULT
         },
-        form: Form::Local(scan),
+        form: Form::Walk(scan),
     },
     Command {
         spec: Spec {
@@ -77,7 +77,7 @@ pub static COMMANDS: &[Command] = &[
             summary: "Answers a key drawn with equal chance for each.",
             ..Spec::DEFAULT
         },
-        form: Form::Local(randomkey),
+        form: Form::Everywhere(randomkey, Merge::Draw),
     },
 ];
 
@@ -117,7 +117,7 @@ fn randomkey(ctx: &mut Context<'_>) -> Outcome {
 fn scan(ctx: &mut Context<'_>) -> Outcome {
     let cursor = parse_cursor(ctx.args.get(1)).ok_or(INVALID_CURSOR)?;
     let options = Options::parse(ctx)?;
-    let mut cursor = decode(cursor);
+    let mut cursor = decode(cursor, ctx.settings.shards);
     // The cursor comes first in the reply but is known last.
     let mut found = Reply::new(ctx.reply.protocol());
     let mut n = 0;
@@ -138,7 +138,8 @@ fn scan(ctx: &mut Context<'_>) -> Outcome {
         }
     }
     ctx.reply.array(2);
-    ctx.reply.bulk(Decimal::unsigned(encode(cursor)).as_bytes());
+    let cursor = encode(cursor, ctx.settings.shard, ctx.settings.shards);
+    ctx.reply.bulk(Decimal::unsigned(cursor).as_bytes());
     ctx.reply.array(n);
     ctx.reply.raw(found.bytes());
     Ok(Effect::Read)
@@ -151,15 +152,27 @@ const BUCKETS_PER_KEY: u64 = 10;
 
 const INVALID_CURSOR: Error = Error::fixed("ERR invalid cursor");
 
-/// The cursor that the client gets for a place in the shard.
-fn encode(place: u64) -> u64 {
+// A walk visits one shard after the other. A cursor is the place within a shard times the number of
+// shards, plus the shard's number: 0 is the beginning of the first shard, and of the walk.
+
+/// The cursor that the client gets for a place in a shard, where 0 is its end.
+fn encode(place: u64, shard: usize, shards: usize) -> u64 {
     debug_assert!(place >> CURSOR_BITS == 0);
-    place
+    match (place, shard + 1) {
+        (0, next) if next == shards => 0,
+        (0, next) => next as u64,
+        _ => place * shards as u64 + shard as u64,
+    }
 }
 
 /// The place in the shard for a client's cursor. One that was never given out leads somewhere.
-fn decode(cursor: u64) -> u64 {
-    cursor & ((1 << CURSOR_BITS) - 1)
+fn decode(cursor: u64, shards: usize) -> u64 {
+    cursor / shards as u64 & ((1 << CURSOR_BITS) - 1)
+}
+
+/// The shard that a walk has come to; the first one for what is no cursor.
+pub fn shard_of_cursor(text: &[u8], shards: usize) -> usize {
+    (parse_cursor(text).unwrap_or(0) % shards as u64) as usize
 }
 
 /// A cursor as Redis 8 reads it: a C string; an integer in canonical form unless it is negative,

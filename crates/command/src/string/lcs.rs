@@ -37,7 +37,7 @@ pub(super) const LCS: Command = Command {
         ],
         ..Spec::DEFAULT
     },
-    form: Form::Gather(lcs),
+    form: Form::Gather(lcs, None),
 };
 
 #[derive(Default)]

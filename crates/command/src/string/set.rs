@@ -422,7 +422,7 @@ pub(super) const MSETNX: Command = Command {
         arguments: &[PAIRS],
         ..Spec::DEFAULT
     },
-    form: Form::Gather(msetnx),
+    form: Form::Gather(msetnx, None),
 };
 
 fn msetnx(ctx: &mut Context<'_>) -> Outcome {
@@ -475,7 +475,7 @@ pub(super) const MSETEX: Command = Command {
         ],
         ..Spec::DEFAULT
     },
-    form: Form::Gather(msetex),
+    form: Form::Gather(msetex, None),
 };
 
 fn msetex(ctx: &mut Context<'_>) -> Outcome {
