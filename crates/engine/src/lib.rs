@@ -3,10 +3,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod epoch;
 pub mod gate;
+pub mod locks;
 pub mod pause;
 pub mod slot;
+pub mod tx;
+pub mod waiters;
 
+pub use epoch::Epoch;
 pub use gate::{Caller, Verdict};
+pub use locks::{Mode, Name, Want};
 pub use pause::{Pause, Scope};
 pub use slot::Placement;
+pub use tx::{Action, Engine, Kind, Message, Outcome, Part, ShardId, Stage, Stamp, TxId, Waiter};
+pub use tx::{Answer, Program, Reserve, Step};
+pub use waiters::{ClaimId, Spot};
