@@ -26,18 +26,21 @@ def program():
 
 
 class Server:
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, shards=1):
         self.directory = tempfile.TemporaryDirectory(prefix="shoal-client-")
         self.socket = os.path.join(self.directory.name, "socket")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = open(os.path.join(self.directory.name, "log"), "w+")
+        judged = program()
         command = [
-            program(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            judged, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
             "--dir", self.directory.name, "--unixsocket", self.socket,
             "--enable-debug-command", "yes", *arguments,
         ]
+        if os.path.basename(judged) == "shoal":
+            command += ["--shards", str(shards)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT
         )

@@ -10,9 +10,9 @@ from redis.retry import Retry
 from server import Server
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = Server()
+@pytest.fixture(scope="module", params=[1, 3], ids=["one-shard", "three-shards"])
+def server(request):
+    server = Server(shards=request.param)
     yield server
     server.stop()
 

@@ -1,6 +1,7 @@
 //! Every command, option and error of `tests/cases`, on both servers.
 
 use harness::directed::{Differences, run_directory};
+use harness::server::SEVERAL;
 use std::path::{Path, PathBuf};
 
 fn tests() -> &'static Path {
@@ -11,10 +12,9 @@ fn differences_path() -> PathBuf {
     tests().join("differential/differences.tsv")
 }
 
-#[test]
-fn cases_agree() {
+fn cases_agree(shards: usize) {
     let differences = Differences::load(&differences_path());
-    let mut report = run_directory(&tests().join("cases"), &differences);
+    let mut report = run_directory(&tests().join("cases"), &differences, shards);
     println!(
         "{} blocks, {} replies compared",
         report.blocks, report.replies
@@ -44,4 +44,14 @@ fn cases_agree() {
         report.failures.len(),
         report.blocks
     );
+}
+
+#[test]
+fn cases_agree_on_one_shard() {
+    cases_agree(1);
+}
+
+#[test]
+fn cases_agree_on_several_shards() {
+    cases_agree(SEVERAL);
 }

@@ -304,8 +304,10 @@ fn key(seed: &mut Seed) -> Vec<u8> {
     match seed.below(30) {
         0 => Vec::new(),
         1 => b"\x00\r\n\xff".to_vec(),
-        2 => b"{tag}k".to_vec(),
-        3 => b"k".repeat(300),
+        2 => b"k".repeat(300),
+        // Beside another key, by its tag; the last ones have none, although it looks so.
+        3 | 4 => format!("{{k{}}}", seed.below(4)).into_bytes(),
+        5 => pick(seed, &["a{k1}b{k2}", "{}k1", "{k1", "k1}{", "{{k1}}"]),
         n => format!("k{}", n % 10).into_bytes(),
     }
 }

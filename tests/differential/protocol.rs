@@ -5,6 +5,7 @@
 //! has to agree.
 
 use harness::connection::frame;
+use harness::server::SEVERAL;
 use harness::value::quoted;
 use harness::{Connection, Program, Seed, Server, Value, scaled};
 
@@ -124,9 +125,9 @@ struct Pair {
 }
 
 impl Pair {
-    fn start(directives: &[(&str, &str)]) -> Pair {
+    fn start(directives: &[(&str, &str)], shards: usize) -> Pair {
         let start = |program| {
-            let mut setup = Server::setup(program);
+            let mut setup = Server::setup(program).shards(shards);
             for (name, value) in directives {
                 setup = setup.with(name, value);
             }
@@ -192,7 +193,7 @@ fn assert_none(differences: Vec<String>) {
 
 #[test]
 fn malformed_streams_are_answered_alike() {
-    let pair = Pair::start(&[]);
+    let pair = Pair::start(&[], 1);
     let mut streams: Vec<(String, Vec<u8>)> = STREAMS
         .iter()
         .map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()))
@@ -216,7 +217,7 @@ fn malformed_streams_are_answered_alike() {
 
 #[test]
 fn limits_before_authentication_are_the_same() {
-    let pair = Pair::start(&[("requirepass", "secret")]);
+    let pair = Pair::start(&[("requirepass", "secret")], 1);
     let ping = |words: usize, length: usize| {
         let mut all = vec![b"PING".to_vec()];
         all.resize(words, b"x".repeat(length));
@@ -251,7 +252,7 @@ fn limits_before_authentication_are_the_same() {
 
 #[test]
 fn a_smaller_bulk_limit_is_kept() {
-    let pair = Pair::start(&[("proto-max-bulk-len", "2mb")]);
+    let pair = Pair::start(&[("proto-max-bulk-len", "2mb")], 1);
     let echo = |length: usize| frame(&["ECHO".to_owned(), "x".repeat(length)]);
     let streams: Vec<(String, Vec<u8>)> = [2_097_151, 2_097_152, 2_097_153]
         .map(|length| (format!("argument of {length} bytes"), echo(length)))
@@ -306,9 +307,16 @@ fn damage(seed: &mut Seed, stream: &mut Vec<u8>) {
 
 #[test]
 fn split_and_damaged_streams_are_answered_alike() {
-    let pair = Pair::start(&[]);
+    // Each half of the work; with several shards, a part of a stream is on its way elsewhere when it
+    // turns out to be damaged.
+    for shards in [1, SEVERAL] {
+        streams_agree(&Pair::start(&[], shards), 750);
+    }
+}
+
+fn streams_agree(pair: &Pair, count: usize) {
     let mut differences = Vec::new();
-    for run in 0..scaled(1500) as u64 {
+    for run in 0..scaled(count) as u64 {
         let seed_number = Seed::of_run(run);
         let seed = &mut Seed::new(seed_number);
         for server in [&pair.theirs, &pair.ours] {

@@ -8,7 +8,9 @@ use harness::compare::same;
 use harness::connection::frame;
 use harness::directed::{Differences, newer};
 use harness::script::shown_word;
+use harness::server::SEVERAL;
 use harness::{Connection, Program, Seed, Server, Value, scaled};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Commands of one sequence, after which everything is flushed and compared.
@@ -43,9 +45,9 @@ struct Disagreement {
 }
 
 impl Pair {
-    fn start(program: Program, protocol: u8) -> Pair {
+    fn start(program: Program, protocol: u8, shards: usize) -> Pair {
         let theirs = Server::setup(program).start();
-        let ours = Server::setup(Program::Judged).start();
+        let ours = Server::setup(Program::Judged).shards(shards).start();
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let differences = Differences::load(&tests.join("differential/differences.tsv"));
         let digest = !ours.connect().call(&["DEBUG", "DIGEST"]).is_error();
@@ -139,19 +141,16 @@ impl Pair {
             let select = ["SELECT".to_owned(), db.to_string()];
             theirs.call(&select);
             ours.call(&select);
-            let (their_keys, our_keys) = (keys(&mut theirs), keys(&mut ours));
-            if their_keys != our_keys {
-                let show = |keys: &[Vec<u8>]| {
-                    keys.iter()
-                        .map(|k| shown_word(k))
-                        .collect::<Vec<_>>()
-                        .join(" ")
-                };
-                return Some(format!(
-                    "  keys of database {db}\n  theirs {}\n  ours   {}",
-                    show(&their_keys),
-                    show(&our_keys)
-                ));
+            let their_keys = keys(&mut theirs);
+            // What SCAN's calls return is each server's own business, but not what they add up to.
+            for (how, our_keys) in [("KEYS", keys(&mut ours)), ("SCAN", scanned(&mut ours))] {
+                if their_keys != our_keys {
+                    return Some(format!(
+                        "  {how} of database {db}\n  theirs {}\n  ours   {}",
+                        line(&their_keys),
+                        line(&our_keys)
+                    ));
+                }
             }
             for key in &their_keys {
                 let found = self.key_difference(&mut theirs, &mut ours, key);
@@ -230,6 +229,24 @@ fn keys(connection: &mut Connection) -> Vec<Vec<u8>> {
     keys
 }
 
+/// The keys that SCAN finds in calls of any size, from the first to the last.
+fn scanned(connection: &mut Connection) -> Vec<Vec<u8>> {
+    let mut keys = BTreeSet::new();
+    let mut cursor = "0".to_owned();
+    for count in (1..50).cycle() {
+        let reply = connection.call(&["SCAN", &cursor, "COUNT", &count.to_string()]);
+        let items = reply.items();
+        for key in items[1].items() {
+            keys.insert(key.text().expect("a key is a string").to_vec());
+        }
+        cursor = items[0].string();
+        if cursor == "0" {
+            break;
+        }
+    }
+    keys.into_iter().collect()
+}
+
 fn difference(theirs: &mut Connection, ours: &mut Connection, words: &[&[u8]]) -> Option<String> {
     let command: Command = words.iter().map(|word| word.to_vec()).collect();
     let (their_reply, our_reply) = (theirs.call(&command), ours.call(&command));
@@ -244,16 +261,23 @@ fn difference(theirs: &mut Connection, ours: &mut Connection, words: &[&[u8]]) -
     ))
 }
 
-fn line(command: &Command) -> String {
-    command
+fn line(words: &[Vec<u8>]) -> String {
+    words
         .iter()
         .map(|word| shown_word(word))
         .collect::<Vec<_>>()
         .join(" ")
 }
 
+/// The halves of the work: on one shard, and on several.
 fn random_sequences_agree(program: Program, protocol: u8, count: usize) {
-    let pair = Pair::start(program, protocol);
+    for shards in [1, SEVERAL] {
+        random_sequences_agree_on(shards, program, protocol, count / 2);
+    }
+}
+
+fn random_sequences_agree_on(shards: usize, program: Program, protocol: u8, count: usize) {
+    let pair = Pair::start(program, protocol, shards);
     let known = pair.ours.commands();
     let left_out = Generator::left_out(&known);
     if !left_out.is_empty() {
@@ -269,14 +293,15 @@ fn random_sequences_agree(program: Program, protocol: u8, count: usize) {
             let (commands, found) = pair.shrink(commands, found);
             let shown: Vec<String> = commands.iter().map(|c| format!("> {}", line(c))).collect();
             panic!(
-                "TEST_SEED={seed}: step {step} differs in RESP{protocol}; shortened:\n{}\n{}",
+                "TEST_SEED={seed}: step {step} differs in RESP{protocol}, shards: {shards}; \
+                 shortened:\n{}\n{}",
                 shown.join("\n"),
                 found.what
             );
         }
     }
     println!(
-        "{} commands agree with {program:?} in RESP{protocol}",
+        "{} commands agree with {program:?} in RESP{protocol}, shards: {shards}",
         runs * SEQUENCE
     );
 }

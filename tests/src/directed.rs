@@ -18,10 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// Bytewise reading is the business of the protocol's own suites.
-fn modes() -> impl Iterator<Item = &'static Mode> {
-    Mode::ALL
-        .iter()
-        .filter(|mode| mode.shape != Shape::Bytewise)
+fn modes(shards: usize) -> impl Iterator<Item = Mode> {
+    Mode::on(shards).filter(|mode| mode.shape != Shape::Bytewise)
 }
 
 /// A deliberate difference: where it is, and why.
@@ -105,8 +103,8 @@ pub struct Report {
 }
 
 /// Runs all case files of a directory, or those that the environment variable `CASES` names,
-/// separated by commas.
-pub fn run_directory(directory: &Path, differences: &Differences) -> Report {
+/// separated by commas, with so many shards of the judged server.
+pub fn run_directory(directory: &Path, differences: &Differences, shards: usize) -> Report {
     let only = std::env::var("CASES").ok();
     let wanted = |path: &PathBuf| {
         let stem = path
@@ -127,7 +125,11 @@ pub fn run_directory(directory: &Path, differences: &Differences) -> Report {
     paths.sort();
     assert!(!paths.is_empty(), "no case file in {}", directory.display());
     let mut report = Report::default();
-    let mut shared = None;
+    let mut run = Run {
+        shards,
+        differences,
+        shared: None,
+    };
     for path in paths {
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let blocks = script::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -137,7 +139,7 @@ pub fn run_directory(directory: &Path, differences: &Differences) -> Report {
             .to_string_lossy()
             .into_owned();
         for block in &blocks {
-            run_block(&file, block, &mut shared, differences, &mut report);
+            run.block(&file, block, &mut report);
         }
     }
     report
@@ -152,8 +154,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn start(directives: Vec<(String, String)>) -> Bench {
-        let ours = start(Program::Judged, &directives);
+    fn start(directives: Vec<(String, String)>, shards: usize) -> Bench {
+        let ours = start(Program::Judged, &directives, shards);
         let our_commands = ours.commands();
         Bench {
             directives,
@@ -165,7 +167,7 @@ impl Bench {
 
     fn other(&mut self, program: Program) -> &(Server, Vec<String>) {
         self.others.entry(program).or_insert_with(|| {
-            let server = start(program, &self.directives);
+            let server = start(program, &self.directives, 1);
             let commands = server.commands();
             (server, commands)
         })
@@ -202,8 +204,8 @@ impl Bench {
     }
 }
 
-fn start(program: Program, directives: &[(String, String)]) -> Server {
-    let mut setup = Server::setup(program);
+fn start(program: Program, directives: &[(String, String)], shards: usize) -> Server {
+    let mut setup = Server::setup(program).shards(shards);
     for (name, value) in directives {
         setup = setup.with(name, value);
     }
@@ -260,42 +262,49 @@ pub fn newer() -> impl Iterator<Item = Program> {
     programs.into_iter().filter(|p| p.path().is_ok())
 }
 
-fn run_block(
-    file: &str,
-    block: &Block,
-    shared: &mut Option<Bench>,
-    differences: &Differences,
-    report: &mut Report,
-) {
-    let program = oracle(block);
-    if let Err(why) = program.path() {
-        // Redis 7 is what the tests are made for; the peers are newer than what Debian installs.
-        assert!(program != Program::Redis7, "{why}");
-        *report.skipped.entry(why).or_default() += 1;
-        return;
-    }
-    report.blocks += 1;
-    for mode in modes().filter(|mode| mode.suits(block)) {
-        let mut alone = own(block).then(|| Bench::start(block.directives()));
-        let bench = match &mut alone {
-            Some(bench) => bench,
-            None => shared.get_or_insert_with(|| Bench::start(Vec::new())),
-        };
-        if let Some(command) = bench.missing(program, block) {
-            let why = format!("the judged server has no {command}");
+/// A run of case files, and what its blocks share.
+struct Run<'a> {
+    shards: usize,
+    differences: &'a Differences,
+    /// For the blocks that need no servers of their own.
+    shared: Option<Bench>,
+}
+
+impl Run<'_> {
+    fn block(&mut self, file: &str, block: &Block, report: &mut Report) {
+        let program = oracle(block);
+        if let Err(why) = program.path() {
+            // Redis 7 is what the tests are made for; the peers are newer than what Debian installs.
+            assert!(program != Program::Redis7, "{why}");
             *report.skipped.entry(why).or_default() += 1;
             return;
         }
-        let place = format!("{file}: {}", block.title);
-        if let Err(why) = compare_block(&place, block, mode, bench, differences, report) {
-            let line = block.line;
-            let name = mode.name;
-            report
-                .failures
-                .push(format!("{place} (line {line}, {name})\n{why}"));
-            // What follows should not suffer from what may have been left behind.
-            *shared = None;
-            return;
+        report.blocks += 1;
+        let shards = self.shards;
+        for mode in modes(shards).filter(|mode| mode.suits(block)) {
+            let mut alone = own(block).then(|| Bench::start(block.directives(), shards));
+            let bench = match &mut alone {
+                Some(bench) => bench,
+                None => self
+                    .shared
+                    .get_or_insert_with(|| Bench::start(Vec::new(), shards)),
+            };
+            if let Some(command) = bench.missing(program, block) {
+                let why = format!("the judged server has no {command}");
+                *report.skipped.entry(why).or_default() += 1;
+                return;
+            }
+            let place = format!("{file}: {}", block.title);
+            let compared = compare_block(&place, block, &mode, bench, self.differences, report);
+            if let Err(why) = compared {
+                let line = block.line;
+                report
+                    .failures
+                    .push(format!("{place} (line {line}, {mode})\n{why}"));
+                // What follows should not suffer from what may have been left behind.
+                self.shared = None;
+                return;
+            }
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Starting servers and talking to them, for the suites beside it.
 //!
-//! A test says what to send and what to expect in the notation of [`script`]; [`check`] runs it in
-//! every [`Mode`]. The same blocks, without expectations, are sent to a real Redis and to Shoal by
+//! A test says what to send and what to expect in the notation of [`script`]; [`check_with`] runs it
+//! in every [`Mode`]. The same blocks, without expectations, are sent to a real Redis and to Shoal by
 //! [`directed`], which compares the answers. Nothing here knows Shoal's code: all of it works
 //! against any server that speaks RESP, and `SHOAL_TEST_SERVER` names the one to judge.
 
 pub mod compare;
 pub mod connection;
 pub mod directed;
+pub mod history;
 pub mod mode;
 pub mod notation;
 pub mod script;
@@ -16,7 +17,7 @@ pub mod server;
 pub mod value;
 
 pub use connection::Connection;
-pub use mode::{Mode, check, check_with};
+pub use mode::{Mode, check_with};
 pub use seed::Seed;
 pub use server::{Program, Server};
 pub use value::Value;

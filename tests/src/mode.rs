@@ -1,14 +1,15 @@
 //! The ways in which one and the same block is run.
 //!
 //! A block must give the same replies in each: in both protocols, one by one, as one pipeline, byte
-//! by byte. Another way to run commands (on more shards, in a transaction, in a script, after a
-//! restart) is another [`Mode`] and, if it changes how bytes are sent, another [`Shape`].
+//! by byte, on one shard and on several. Another way to run commands (in a transaction, in a script,
+//! after a restart) is another [`Mode`] and, if it changes how bytes are sent, another [`Shape`].
 
 use crate::connection::{Connection, frame};
 use crate::script::{self, Action, Block, Step};
-use crate::server::{Program, Server, Setup, until};
+use crate::server::{Server, Setup, until};
 use crate::value::Value;
 use std::collections::HashMap;
+use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -22,45 +23,28 @@ pub enum Shape {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Mode {
-    pub name: &'static str,
     pub protocol: u8,
-    pub shards: usize,
     pub shape: Shape,
+    pub shards: usize,
 }
 
 impl Mode {
-    pub const ALL: &'static [Mode] = &[
-        Mode {
-            name: "resp2",
-            protocol: 2,
-            shards: 1,
-            shape: Shape::OneByOne,
-        },
-        Mode {
-            name: "resp3",
-            protocol: 3,
-            shards: 1,
-            shape: Shape::OneByOne,
-        },
-        Mode {
-            name: "resp2 pipeline",
-            protocol: 2,
-            shards: 1,
-            shape: Shape::Pipeline,
-        },
-        Mode {
-            name: "resp3 pipeline",
-            protocol: 3,
-            shards: 1,
-            shape: Shape::Pipeline,
-        },
-        Mode {
-            name: "resp2 bytewise",
-            protocol: 2,
-            shards: 1,
-            shape: Shape::Bytewise,
-        },
+    const WAYS: &'static [(u8, Shape)] = &[
+        (2, Shape::OneByOne),
+        (3, Shape::OneByOne),
+        (2, Shape::Pipeline),
+        (3, Shape::Pipeline),
+        (2, Shape::Bytewise),
     ];
+
+    /// All ways to ask a server that has so many shards.
+    pub fn on(shards: usize) -> impl Iterator<Item = Mode> {
+        Mode::WAYS.iter().map(move |&(protocol, shape)| Mode {
+            protocol,
+            shape,
+            shards,
+        })
+    }
 
     /// Whether the block means anything in this mode.
     pub fn suits(&self, block: &Block) -> bool {
@@ -73,26 +57,30 @@ impl Mode {
     }
 }
 
-/// Runs a script against the judged server in every mode; see [`crate::script`] for the notation.
-#[track_caller]
-pub fn check(script: &str) {
-    check_with(Server::setup(Program::Judged), script);
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = match self.shape {
+            Shape::OneByOne => "one by one",
+            Shape::Pipeline => "as a pipeline",
+            Shape::Bytewise => "byte by byte",
+        };
+        write!(f, "RESP{} {shape}, shards: {}", self.protocol, self.shards)
+    }
 }
 
-/// [`check`] on servers that are set up so.
+/// Runs a script in every way against a server that is set up so; see [`crate::script`] for the
+/// notation.
 #[track_caller]
 pub fn check_with(setup: Setup, script: &str) {
     let blocks = script::parse(script).unwrap_or_else(|e| panic!("the script: {e}"));
     let mut failures = String::new();
-    let mut servers: HashMap<usize, Server> = HashMap::new();
-    for mode in Mode::ALL {
-        let server = servers
-            .entry(mode.shards)
-            .or_insert_with(|| setup.clone().shards(mode.shards).start());
+    let modes = Mode::on(setup.shard_count());
+    let server = setup.start();
+    for mode in modes {
         for block in blocks.iter().filter(|block| mode.suits(block)) {
-            clean(server);
-            if let Err(why) = check_block(server, block, mode) {
-                failures.push_str(&format!("== {} ({})\n{why}\n", block.title, mode.name));
+            clean(&server);
+            if let Err(why) = check_block(&server, block, &mode) {
+                failures.push_str(&format!("== {} ({mode})\n{why}\n", block.title));
             }
         }
     }

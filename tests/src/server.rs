@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 /// How long a server may take to answer its first PING, on a machine that is busy compiling.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
+/// As many shards as tests take for "several": odd, so that nothing works by halves, and enough that
+/// two keys are mostly apart.
+pub const SEVERAL: usize = 3;
+
 /// How often a port that somebody else took between our look and the server's bind is replaced.
 const PORT_TRIES: usize = 5;
 
@@ -163,10 +167,15 @@ impl Setup {
         self
     }
 
-    /// On how many shards Shoal is to run; the others have one thread anyway.
+    /// On how many shards Shoal is to run, one unless said; the others have one thread anyway.
     pub fn shards(mut self, shards: usize) -> Setup {
         self.shards = shards;
         self
+    }
+
+    /// On how many it will run.
+    pub fn shard_count(&self) -> usize {
+        self.shards
     }
 
     pub fn start(self) -> Server {

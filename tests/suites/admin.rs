@@ -1,7 +1,8 @@
 //! Commands that look into a running server, change how it runs, or end it.
 
+use crate::judged;
 use harness::server::{free_port, until};
-use harness::{Connection, Program, Server, Value};
+use harness::{Connection, Value};
 use std::net::{Ipv4Addr, SocketAddr};
 
 fn connect(port: u16) -> std::io::Result<Connection> {
@@ -12,8 +13,8 @@ fn connect(port: u16) -> std::io::Result<Connection> {
 /// changes nothing.
 #[test]
 fn the_port_changes_while_it_runs() {
-    let server = Server::start();
-    let other = Server::start();
+    let server = judged::start();
+    let other = judged::start();
     let mut connection = server.connect();
     let taken = other.port().to_string();
     let reply = connection.call(&["CONFIG", "SET", "hz", "50", "port", &taken]);
@@ -42,7 +43,7 @@ fn the_port_changes_while_it_runs() {
 
 #[test]
 fn commands_are_renamed_and_removed() {
-    let server = Server::setup(Program::Judged)
+    let server = judged::setup()
         .with_words("rename-command", &["CONFIG", "a-long-secret-name"])
         .with_words("rename-command", &["FLUSHALL", ""])
         .start();
@@ -52,7 +53,7 @@ fn commands_are_renamed_and_removed() {
     assert_eq!(reply.field("hz"), Some(Value::bulk("10")));
     let want = "ERR unknown command 'flushall', with args beginning with: ";
     assert_eq!(connection.line("flushall"), Value::error(want));
-    let reply = Server::setup(Program::Judged)
+    let reply = judged::setup()
         .with_words("rename-command", &["NOSUCH", "x"])
         .try_start();
     let why = reply.expect_err("an unknown command stops the start");
@@ -69,9 +70,7 @@ fn debug_needs_leave() {
         ("local", Value::ok()),
         ("yes", Value::ok()),
     ] {
-        let server = Server::setup(Program::Judged)
-            .with("enable-debug-command", access)
-            .start();
+        let server = judged::setup().with("enable-debug-command", access).start();
         assert_eq!(server.connect().line("DEBUG SLEEP 0"), want, "{access}");
     }
 }
@@ -79,7 +78,7 @@ fn debug_needs_leave() {
 /// A bug on a shard is reported and ends the process; nobody gets wrong answers.
 #[test]
 fn a_panic_ends_it_with_a_report() {
-    let mut server = Server::start();
+    let mut server = judged::start();
     let mut connection = server.connect();
     connection.send(&["DEBUG", "PANIC"]).expect("sent");
     assert_eq!(connection.read(), Value::Closed);
@@ -92,7 +91,7 @@ fn a_panic_ends_it_with_a_report() {
 /// With the periodic work paused, keys whose time has come stay until somebody asks for them.
 #[test]
 fn the_periodic_work_can_be_paused() {
-    let server = Server::setup(Program::Judged).with("hz", "500").start();
+    let server = judged::setup().with("hz", "500").start();
     let mut connection = server.connect();
     let server_us = |connection: &mut Connection| -> i64 {
         let time = connection.line("TIME");
@@ -114,7 +113,7 @@ fn the_periodic_work_can_be_paused() {
 
 #[test]
 fn latencies_are_told_by_percentile() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     for _ in 0..100 {
         connection.line("GET k");
@@ -149,7 +148,7 @@ fn latencies_are_told_by_percentile() {
 
 #[test]
 fn memory_is_accounted_for() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect_as(3);
     connection.line("DEBUG POPULATE 100000 key 16");
     let reply = connection.line("MEMORY STATS");
@@ -179,7 +178,7 @@ fn memory_is_accounted_for() {
 /// nothing.
 #[test]
 fn shutdown_refuses_what_it_cannot_do() {
-    let mut server = Server::start();
+    let mut server = judged::start();
     let mut connection = server.connect();
     for words in ["SAVE NOSAVE", "NOW ABORT", "FOO", "NOSAVE FOO"] {
         let reply = connection.line(&format!("SHUTDOWN {words}"));
@@ -201,7 +200,7 @@ fn shutdown_refuses_what_it_cannot_do() {
 /// What a user could take the server for, and it is not, stands in the log as a warning.
 #[test]
 fn grave_settings_are_warned_of() {
-    let server = Server::setup(Program::Judged)
+    let server = judged::setup()
         .with("appendonly", "yes")
         .with_words("replicaof", &["127.0.0.1", "1"])
         .with("list-compress-depth", "1")
@@ -218,10 +217,10 @@ fn grave_settings_are_warned_of() {
 /// Clients that wait for the disk are answered in order, and hold nobody up.
 #[test]
 fn a_rewrite_is_answered_in_its_turn() {
-    let first = Server::start();
+    let first = judged::start();
     let path = first.directory().join("own.conf");
     std::fs::write(&path, "maxclients 100\n").expect("a file");
-    let server = Server::setup(Program::Judged).file(&path).start();
+    let server = judged::setup().file(&path).start();
     let mut clients: Vec<Connection> = (0..5).map(|_| server.connect()).collect();
     for (i, client) in clients.iter_mut().enumerate() {
         let frames = format!(

@@ -1,6 +1,7 @@
 //! Bitmaps.
 
-use harness::{Seed, Server, Value, check};
+use crate::judged::{self, check};
+use harness::{Seed, Value};
 
 #[test]
 fn bits_and_fields() {
@@ -47,7 +48,7 @@ fn bits_and_fields() {
 /// by bit has no such seams.
 #[test]
 fn counts_and_positions_agree_with_a_model() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let mut seed = Seed::new(7);
     for round in 0..40 {
@@ -91,7 +92,7 @@ fn counts_and_positions_agree_with_a_model() {
 /// source, `Y` the others.
 #[test]
 fn newer_operators_agree_with_their_definition() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     if connection.line("BITOP DIFF dest a b").is_error() {
         return println!("skipped: no BITOP DIFF");

@@ -1,7 +1,8 @@
 //! Several clients: the list of them, ending them, holding them up.
 
+use crate::judged;
+use harness::Value;
 use harness::server::until;
-use harness::{Program, Server, Value};
 use std::collections::HashMap;
 
 /// The fields of a line of CLIENT LIST.
@@ -21,7 +22,7 @@ fn list(text: &Value) -> Vec<HashMap<String, String>> {
 
 #[test]
 fn the_list_shows_each_client_as_it_is() {
-    let server = Server::start();
+    let server = judged::start();
     let mut watcher = server.connect();
     let mut other = server.connect_as(3);
     other.line("CLIENT SETNAME other");
@@ -69,7 +70,7 @@ fn the_list_shows_each_client_as_it_is() {
 
 #[test]
 fn ids_only_grow() {
-    let server = Server::start();
+    let server = judged::start();
     let mut last = 0;
     for _ in 0..20 {
         let id = server.connect().line("CLIENT ID").int();
@@ -80,7 +81,7 @@ fn ids_only_grow() {
 
 #[test]
 fn library_names_are_shown() {
-    let server = Server::start();
+    let server = judged::start();
     if !server.has("client|setinfo") {
         return println!("skipped: no CLIENT SETINFO");
     }
@@ -103,7 +104,7 @@ fn library_names_are_shown() {
 /// Each filter ends exactly those whom it describes.
 #[test]
 fn kill_by_each_filter() {
-    let server = Server::start();
+    let server = judged::start();
     let mut killer = server.connect();
     let victim = || {
         let mut victim = server.connect();
@@ -153,7 +154,7 @@ fn kill_by_each_filter() {
 
 #[test]
 fn maxage_ends_only_the_old() {
-    let server = Server::start();
+    let server = judged::start();
     let mut killer = server.connect();
     let mut other = server.connect();
     let killed = killer.line("CLIENT KILL MAXAGE 100000");
@@ -166,7 +167,7 @@ fn maxage_ends_only_the_old() {
 
 #[test]
 fn what_a_client_sent_before_it_was_killed_still_counts_or_not_but_whole() {
-    let server = Server::start();
+    let server = judged::start();
     let mut victim = server.connect();
     let id = victim.line("CLIENT ID").int().to_string();
     let mut killer = server.connect();
@@ -182,7 +183,7 @@ fn what_a_client_sent_before_it_was_killed_still_counts_or_not_but_whole() {
 /// While writes are held up, reads go on; when the pause ends, everything comes in order.
 #[test]
 fn pause_write_holds_only_writes() {
-    let server = Server::start();
+    let server = judged::start();
     let mut admin = server.connect();
     let mut reader = server.connect();
     let mut writer = server.connect();
@@ -203,7 +204,7 @@ fn pause_write_holds_only_writes() {
 
 #[test]
 fn pause_all_ends_by_itself() {
-    let server = Server::start();
+    let server = judged::start();
     let mut admin = server.connect();
     let mut other = server.connect();
     assert_eq!(admin.line("CLIENT PAUSE 50 ALL"), Value::ok());
@@ -213,7 +214,7 @@ fn pause_all_ends_by_itself() {
 
 #[test]
 fn no_touch_leaves_the_clock_of_a_key() {
-    let server = Server::setup(Program::Judged)
+    let server = judged::setup()
         .with("maxmemory-policy", "allkeys-lru")
         .start();
     if !server.has("client|no-touch") {
@@ -233,7 +234,7 @@ fn no_touch_leaves_the_clock_of_a_key() {
 
 #[test]
 fn flags_follow_what_a_client_asked_for() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     connection.line("CLIENT NO-EVICT on");
     let info = fields(&connection.line("CLIENT INFO").string());
@@ -245,7 +246,7 @@ fn flags_follow_what_a_client_asked_for() {
 
 #[test]
 fn a_client_that_left_is_off_the_list() {
-    let server = Server::start();
+    let server = judged::start();
     let mut watcher = server.connect();
     let others: Vec<_> = (0..10).map(|_| server.connect()).collect();
     until("all to be there", || {

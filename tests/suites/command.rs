@@ -1,6 +1,7 @@
 //! COMMAND: the server's own description of its commands is whole and true.
 
-use harness::{Program, Server, Value};
+use crate::judged;
+use harness::{Program, Value};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -23,7 +24,7 @@ fn name(row: &Value) -> String {
 
 #[test]
 fn list_count_info_and_docs_agree() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let all = connection.line("COMMAND");
     let count = connection.line("COMMAND COUNT").int();
@@ -51,7 +52,7 @@ fn list_count_info_and_docs_agree() {
 /// complain about their number.
 #[test]
 fn arities_are_true() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     for row in rows(&connection.line("COMMAND")) {
         let (name, arity) = (name(&row), row.items()[1].int());
@@ -77,7 +78,7 @@ fn arities_are_true() {
 
 #[test]
 fn keys_are_found_where_the_description_says() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     for (line, keys) in [
         ("GET a", "a"),
@@ -98,7 +99,7 @@ fn keys_are_found_where_the_description_says() {
 /// Commands take any case, and their containers say so of a subcommand that is none.
 #[test]
 fn names_are_found_in_any_case() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     for row in rows(&connection.line("COMMAND")) {
         let name = name(&row);
@@ -116,7 +117,7 @@ fn names_are_found_in_any_case() {
 /// `docs/commands.md` is the server's own description; `UPDATE_PAGES=1` writes it anew.
 #[test]
 fn the_page_of_commands_is_up_to_date() {
-    let server = Server::start();
+    let server = judged::start();
     if !Program::Judged.is_shoal() {
         return println!("skipped: not Shoal");
     }

@@ -1,6 +1,7 @@
 //! CONFIG, and configuration files.
 
-use harness::{Program, Server, Value};
+use crate::judged;
+use harness::{Server, Value};
 use std::fs;
 use std::path::PathBuf;
 
@@ -17,7 +18,7 @@ fn all(server: &Server) -> Vec<(String, String)> {
 /// What CONFIG GET shows, CONFIG SET takes, unless the directive cannot change at run time at all.
 #[test]
 fn every_value_that_is_shown_can_be_set() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let mut count = 0;
     for (name, value) in all(&server) {
@@ -33,7 +34,7 @@ fn every_value_that_is_shown_can_be_set() {
 
 #[test]
 fn several_are_set_or_none() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let before = connection.line("CONFIG GET slowlog-max-len hz");
     for bad in [
@@ -58,7 +59,7 @@ fn several_are_set_or_none() {
 
 #[test]
 fn names_are_found_by_patterns() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let names = |reply: Value| {
         let mut names: Vec<String> = reply
@@ -84,13 +85,13 @@ fn names_are_found_by_patterns() {
 /// values change in place, new ones come at the end.
 #[test]
 fn rewrite_keeps_what_was_written() {
-    let server = Server::start();
+    let server = judged::start();
     let path = server.directory().join("own.conf");
     let text = "# My server.\nport PORT\n\n  # As many as fit.\nmaxclients 100\n\
                 save \"\"\nmaxmemory 100mb\n# The end.\n";
     let port = harness::server::free_port().expect("a port").to_string();
     fs::write(&path, text.replace("PORT", &port)).expect("the file can be written");
-    let second = Server::setup(Program::Judged).file(&path).start();
+    let second = judged::setup().file(&path).start();
     let mut connection = second.connect();
     assert_eq!(
         connection.line("CONFIG SET maxclients 50 slowlog-max-len 77"),
@@ -115,7 +116,7 @@ fn rewrite_keeps_what_was_written() {
     position("slowlog-max-len 77");
     assert!(!rewritten.contains("maxclients 100"), "{rewritten}");
     // The second is still there, because the file now names its directory too.
-    let third = Server::setup(Program::Judged).file(&path).start();
+    let third = judged::setup().file(&path).start();
     let reply = third
         .connect()
         .line("CONFIG GET maxclients slowlog-max-len maxmemory");
@@ -126,7 +127,7 @@ fn rewrite_keeps_what_was_written() {
 
 #[test]
 fn rewrite_needs_a_file() {
-    let server = Server::start();
+    let server = judged::start();
     let reply = server.connect().line("CONFIG REWRITE");
     assert_eq!(
         reply,
@@ -136,7 +137,7 @@ fn rewrite_needs_a_file() {
 
 #[test]
 fn resetstat_starts_the_counters_again() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     for _ in 0..10 {
         connection.line("GET k");
@@ -169,7 +170,7 @@ fn bad_directives_stop_the_start_and_say_why() {
         ("port", "65536", "port"),
         ("appendfsync", "sometimes", "appendfsync"),
     ] {
-        match Server::setup(Program::Judged).with(name, value).try_start() {
+        match judged::setup().with(name, value).try_start() {
             Ok(_) => panic!("it started with {name} {value}"),
             Err(why) => assert!(why.contains(says), "{name} {value}: {why}"),
         }
@@ -181,7 +182,7 @@ fn a_bad_file_is_named_with_its_line() {
     let directory = harness::server::Directory::new().expect("a directory");
     let path = directory.0.join("bad.conf");
     fs::write(&path, "# fine\nhz 10\nmaxclients many\n").expect("written");
-    match Server::setup(Program::Judged).file(&path).try_start() {
+    match judged::setup().file(&path).try_start() {
         Ok(_) => panic!("it started"),
         Err(why) => {
             assert!(why.contains('3'), "{why}");
@@ -200,7 +201,7 @@ fn files_include_others() {
     let included = format!("maxclients 77\ninclude {}\n", inner.display());
     fs::write(&outer, included).expect("written");
     fs::write(&inner, "slowlog-max-len 55\n").expect("written");
-    let server = Server::setup(Program::Judged).file(&outer).start();
+    let server = judged::setup().file(&outer).start();
     let reply = server
         .connect()
         .line("CONFIG GET maxclients slowlog-max-len");
@@ -223,7 +224,7 @@ fn stock_configuration_files_start_the_server() {
             continue;
         };
         assert!(text.contains("\nport 6379"), "{}", path.display());
-        let setup = Server::setup(Program::Judged).file(&path);
+        let setup = judged::setup().file(&path);
         let server = setup
             .with("pidfile", "")
             .with("logfile", "")

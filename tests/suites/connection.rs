@@ -1,6 +1,7 @@
 //! A connection: greeting, names, authentication, replies off, the ways in.
 
-use harness::{Connection, Program, Server, Value, check, check_with};
+use crate::judged::{self, check};
+use harness::{Connection, Value, check_with};
 use std::net::{Ipv6Addr, SocketAddr};
 
 #[test]
@@ -51,7 +52,7 @@ fn greetings_and_names() {
 
 #[test]
 fn hello_says_who_it_is() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let hello = connection.line("HELLO 3");
     let text = |name: &str| hello.field(name).unwrap_or(Value::Null).string();
@@ -68,7 +69,7 @@ fn hello_says_who_it_is() {
 
 #[test]
 fn without_the_password_little_is_allowed() {
-    let setup = Server::setup(Program::Judged).with("requirepass", "secret");
+    let setup = judged::setup().with("requirepass", "secret");
     let server = setup.start();
     let mut connection = server.connect();
     assert_eq!(
@@ -105,7 +106,7 @@ fn without_the_password_little_is_allowed() {
 #[test]
 fn databases_are_as_many_as_configured() {
     check_with(
-        Server::setup(Program::Judged).with("databases", "3"),
+        judged::setup().with("databases", "3"),
         "
         > SELECT 2
         +OK
@@ -119,7 +120,7 @@ fn databases_are_as_many_as_configured() {
 
 #[test]
 fn a_unix_socket_serves_as_well() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect_unix();
     assert_eq!(connection.line("SET k v"), Value::ok());
     assert_eq!(server.connect().line("GET k"), Value::bulk("v"));
@@ -133,7 +134,7 @@ fn a_unix_socket_serves_as_well() {
 #[test]
 fn it_listens_where_it_is_told() {
     // The harness gives `--bind` first; what comes last counts.
-    let setup = Server::setup(Program::Judged);
+    let setup = judged::setup();
     let server = setup
         .with_words("bind", &["127.0.0.1", "-::1", "-192.0.2.1"])
         .start();
@@ -151,7 +152,7 @@ fn it_listens_where_it_is_told() {
 
 #[test]
 fn an_address_that_is_not_there_stops_the_start() {
-    let setup = Server::setup(Program::Judged).with_words("bind", &["127.0.0.1", "192.0.2.1"]);
+    let setup = judged::setup().with_words("bind", &["127.0.0.1", "192.0.2.1"]);
     match setup.try_start() {
         Ok(_) => panic!("it started"),
         Err(why) => assert!(why.contains("192.0.2.1"), "{why}"),

@@ -1,7 +1,8 @@
 //! Times to live.
 
+use crate::judged::{self, check};
+use harness::Value;
 use harness::server::until;
-use harness::{Server, Value, check};
 
 #[test]
 fn keys_live_as_long_as_they_were_given() {
@@ -57,7 +58,7 @@ fn keys_live_as_long_as_they_were_given() {
 /// Nobody looks at the keys, so only the server's own round can delete them.
 #[test]
 fn expired_keys_go_away_unread() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     for i in 0..5000 {
         let words = [
@@ -80,7 +81,7 @@ fn expired_keys_go_away_unread() {
 
 #[test]
 fn without_the_active_round_keys_wait_for_a_reader() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     assert_eq!(connection.line("DEBUG SET-ACTIVE-EXPIRE 0"), Value::ok());
     connection.line("SET k v PX 1");

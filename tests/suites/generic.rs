@@ -1,7 +1,8 @@
 //! Commands on keys of any type, and on whole databases.
 
+use crate::judged::{self, check};
+use harness::Value;
 use harness::server::until;
-use harness::{Server, Value, check};
 use std::collections::HashMap;
 
 #[test]
@@ -73,7 +74,7 @@ fn keys_are_moved_copied_and_deleted() {
 /// in far more runs than there will ever be.
 #[test]
 fn randomkey_is_fair() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     connection.line("MSET a 1 b 2 c 3 d 4");
     let mut drawn: HashMap<String, u32> = HashMap::new();
@@ -89,7 +90,7 @@ fn randomkey_is_fair() {
 /// Few keys left of many: the draw must not depend on where the table has holes.
 #[test]
 fn randomkey_finds_the_last_keys_of_many() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let bytes: Vec<u8> = (0..20_000)
         .flat_map(|i| harness::connection::frame(&["SET".into(), format!("key:{i}"), "v".into()]))
@@ -110,7 +111,7 @@ fn randomkey_finds_the_last_keys_of_many() {
 
 #[test]
 fn flushall_async_gives_the_memory_back() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let before = server.resident();
     let value = "x".repeat(1000);

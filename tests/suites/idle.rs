@@ -1,7 +1,8 @@
 //! Many connections that do nothing, and one that does.
 
+use crate::judged;
 use harness::server::until;
-use harness::{Connection, Program, Server, Value, scale};
+use harness::{Connection, Value, scale};
 
 /// 1,000 connections, 10,000 in a larger run, as far as the limit on descriptors lets both ends.
 fn how_many() -> usize {
@@ -24,9 +25,7 @@ fn how_many() -> usize {
 #[test]
 fn idle_connections_are_cheap_and_in_nobodys_way() {
     let count = how_many();
-    let server = Server::setup(Program::Judged)
-        .with("maxclients", "11000")
-        .start();
+    let server = judged::setup().with("maxclients", "11000").start();
     let mut witness = server.connect();
     assert_eq!(witness.line("PING"), Value::Simple(b"PONG".to_vec()));
     let before = server.resident();
@@ -62,7 +61,7 @@ fn idle_connections_are_cheap_and_in_nobodys_way() {
 
 #[test]
 fn connections_come_and_go() {
-    let server = Server::start();
+    let server = judged::start();
     for round in 0..20 {
         let mut connections: Vec<Connection> = (0..50).map(|_| server.connect()).collect();
         for (i, connection) in connections.iter_mut().enumerate() {

@@ -1,7 +1,8 @@
 //! INFO: what it says is what happened.
 
+use crate::judged;
 use harness::server::until;
-use harness::{Connection, Server, Value};
+use harness::{Connection, Value};
 use std::collections::HashMap;
 
 fn info(connection: &mut Connection, section: &str) -> HashMap<String, String> {
@@ -22,7 +23,7 @@ fn number(fields: &HashMap<String, String>, name: &str) -> u64 {
 
 #[test]
 fn who_it_is() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let fields = info(&mut connection, "server");
     assert_eq!(number(&fields, "process_id"), u64::from(server.pid()));
@@ -37,7 +38,7 @@ fn who_it_is() {
 
 #[test]
 fn sections_are_chosen_by_name() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let headers = |text: Value| -> Vec<String> {
         let text = text.string();
@@ -78,7 +79,7 @@ fn sections_are_chosen_by_name() {
 
 #[test]
 fn keys_and_their_times_are_counted() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     connection.line("MSET a 1 b 2 c 3");
     connection.line("EXPIRE a 1000");
@@ -98,7 +99,7 @@ fn keys_and_their_times_are_counted() {
 
 #[test]
 fn hits_misses_and_commands_are_counted() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     connection.line("CONFIG RESETSTAT");
     connection.line("SET k v");
@@ -136,7 +137,7 @@ fn hits_misses_and_commands_are_counted() {
 
 #[test]
 fn memory_follows_the_data() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let before = number(&info(&mut connection, "memory"), "used_memory");
     let value = "x".repeat(1 << 20);
@@ -164,7 +165,7 @@ fn memory_follows_the_data() {
 /// INFO counts the memory of a key as MEMORY USAGE does, within what a table's growth hides.
 #[test]
 fn memory_usage_is_what_a_key_costs() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     for length in [0, 10, 100, 1000, 10_000, 1_000_000] {
         let value = "x".repeat(length);
@@ -181,7 +182,7 @@ fn memory_usage_is_what_a_key_costs() {
 
 #[test]
 fn traffic_and_connections_are_counted() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let before = info(&mut connection, "stats");
     let value = "x".repeat(100_000);

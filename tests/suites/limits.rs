@@ -1,17 +1,16 @@
 //! Limits on what one client may cost, and that the others notice nothing of it.
 
+use crate::judged;
 use harness::connection::frame;
 use harness::server::until;
-use harness::{Connection, Program, Server, Value};
+use harness::{Connection, Value};
 use std::time::{Duration, Instant};
 
 const MB: u64 = 1 << 20;
 
 #[test]
 fn clients_beyond_maxclients_are_turned_away() {
-    let server = Server::setup(Program::Judged)
-        .with("maxclients", "10")
-        .start();
+    let server = judged::setup().with("maxclients", "10").start();
     let mut first = server.connect();
     until("the harness's own client to be gone", || {
         first
@@ -43,7 +42,7 @@ fn clients_beyond_maxclients_are_turned_away() {
 /// limit, and what others get comes at once.
 #[test]
 fn a_client_that_does_not_read_is_cut_off() {
-    let server = Server::setup(Program::Judged)
+    let server = judged::setup()
         .with_words("client-output-buffer-limit", &["normal", "16mb", "0", "0"])
         .start();
     let mut witness = server.connect();
@@ -78,7 +77,7 @@ fn a_client_that_does_not_read_is_cut_off() {
 /// each of them.
 #[test]
 fn large_replies_that_wait_share_the_value() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let value = vec![b'v'; 20 * MB as usize];
     assert_eq!(connection.call(&[b"SET", &b"k"[..], &value]), Value::ok());
@@ -107,7 +106,7 @@ fn large_replies_that_wait_share_the_value() {
 
 #[test]
 fn a_request_that_is_too_long_is_cut_off() {
-    let server = Server::setup(Program::Judged)
+    let server = judged::setup()
         .with("client-query-buffer-limit", "2mb")
         .start();
     let mut witness = server.connect();
@@ -130,7 +129,7 @@ fn a_request_that_is_too_long_is_cut_off() {
 
 #[test]
 fn announced_sizes_cost_nothing_until_they_arrive() {
-    let server = Server::start();
+    let server = judged::start();
     let before = server.resident();
     let mut clients: Vec<Connection> = (0..50).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -159,9 +158,7 @@ fn announced_sizes_cost_nothing_until_they_arrive() {
 
 #[test]
 fn a_string_does_not_grow_beyond_the_bulk_limit() {
-    let server = Server::setup(Program::Judged)
-        .with("proto-max-bulk-len", "1mb")
-        .start();
+    let server = judged::setup().with("proto-max-bulk-len", "1mb").start();
     let mut connection = server.connect();
     let too_long = Value::error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     assert_eq!(connection.line("SETRANGE k 1048576 x"), too_long);
@@ -176,7 +173,7 @@ fn a_string_does_not_grow_beyond_the_bulk_limit() {
 /// Idle clients go after `timeout` seconds; one that talks stays.
 #[test]
 fn idle_clients_are_closed() {
-    let server = Server::setup(Program::Judged).with("timeout", "1").start();
+    let server = judged::setup().with("timeout", "1").start();
     let mut idle = server.connect();
     let mut busy = server.connect();
     assert_eq!(idle.line("PING"), Value::Simple(b"PONG".to_vec()));
@@ -193,7 +190,7 @@ fn idle_clients_are_closed() {
 /// With commands that take long, clients of small ones wait; none of these is such.
 #[test]
 fn big_requests_delay_nobody_for_long() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     assert!(!connection.line("DEBUG POPULATE 200000 key 20").is_error());
     let mut busy = server.connect();
@@ -213,9 +210,7 @@ fn big_requests_delay_nobody_for_long() {
 /// to be had in a test, so only the refusal's absence is seen here.
 #[test]
 fn protected_mode_lets_loopback_in() {
-    let server = Server::setup(Program::Judged)
-        .with("protected-mode", "yes")
-        .start();
+    let server = judged::setup().with("protected-mode", "yes").start();
     assert_eq!(
         server.connect().line("PING"),
         Value::Simple(b"PONG".to_vec())
@@ -230,7 +225,7 @@ fn protected_mode_lets_loopback_in() {
 /// get, says so, and serves those.
 #[test]
 fn few_descriptors_mean_few_clients() {
-    let server = Server::setup(Program::Judged).descriptors(120).start();
+    let server = judged::setup().descriptors(120).start();
     let mut first = server.connect();
     let reply = first.line("CONFIG GET maxclients");
     let most = reply.field("maxclients").expect("a limit").string();

@@ -1,7 +1,11 @@
 //! Shoal over the wire: a file per family of commands or per promise of the server.
 //!
 //! What a real Redis answers to single commands is compared in `tests/differential`; here are the
-//! things that cannot be compared, or that need more than one client, a restart, or a limit.
+//! things that cannot be compared, or that need more than one client, a restart, or a limit. The
+//! program beside this one, `sharded`, has the same tests with several shards.
+
+/// On how many shards the server under test runs here.
+const SHARDS: usize = 1;
 
 mod admin;
 mod bitmap;
@@ -13,6 +17,7 @@ mod expire;
 mod generic;
 mod idle;
 mod info;
+mod judged;
 mod limits;
 mod protocol;
 mod scan;

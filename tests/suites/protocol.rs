@@ -1,7 +1,8 @@
 //! The protocol: every RESP type, inline requests, pipelines of any length, any split.
 
+use crate::judged::{self, check};
 use harness::connection::frame;
-use harness::{Connection, Seed, Server, Value, check, scaled};
+use harness::{Connection, Seed, Value, scaled};
 
 #[test]
 fn every_type_of_both_protocols() {
@@ -77,7 +78,7 @@ fn malformed_requests_are_refused_and_end_the_connection() {
             "ERR Protocol error: unbalanced quotes in request",
         ),
     ] {
-        let server = Server::start();
+        let server = judged::start();
         let mut witness = server.connect();
         let mut connection = server.connect();
         connection.send_raw(b"PING\r\n").expect("sent");
@@ -91,7 +92,7 @@ fn malformed_requests_are_refused_and_end_the_connection() {
 
 #[test]
 fn empty_requests_get_no_reply() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     connection
         .send_raw(b"\r\n*0\r\n\n*-1\r\n\r\nPING\r\n")
@@ -103,7 +104,7 @@ fn empty_requests_get_no_reply() {
 /// of the kernel; the server has to keep the rest of the input or of the replies.
 #[test]
 fn pipelines_of_a_hundred_thousand() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let count = 100_000;
     let mut bytes = Vec::new();
@@ -125,7 +126,7 @@ fn pipelines_of_a_hundred_thousand() {
 
 #[test]
 fn requests_may_be_split_anywhere() {
-    let server = Server::start();
+    let server = judged::start();
     for run in 0..scaled(30) as u64 {
         let mut seed = Seed::new(Seed::of_run(run));
         let mut connection = server.connect();
@@ -169,7 +170,7 @@ fn send_in_parts(connection: &mut Connection, bytes: &[u8], seed: &mut Seed) {
 
 #[test]
 fn arguments_may_be_many() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let count = 100_000;
     let mut words = vec!["MSET".to_owned()];
@@ -195,7 +196,7 @@ fn arguments_may_be_many() {
 /// What was sent before the end is answered, as with `printf … | nc`.
 #[test]
 fn requests_are_answered_after_the_sender_shut_down() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     connection
         .send_raw(b"SET k v\r\nGET k\r\nPI")
@@ -205,7 +206,7 @@ fn requests_are_answered_after_the_sender_shut_down() {
 
 #[test]
 fn each_connection_keeps_its_protocol() {
-    let server = Server::start();
+    let server = judged::start();
     let mut two = server.connect();
     let mut three = server.connect_as(3);
     assert_eq!(two.line("GET missing"), Value::NullBulk);

@@ -1,8 +1,9 @@
 //! SCAN's guarantees: a key that is there from the first call to the last is returned, a key that
 //! was never there is not, however the table grows and shrinks meanwhile.
 
+use crate::judged;
 use harness::connection::frame;
-use harness::{Connection, Seed, Server, Value, scaled};
+use harness::{Connection, Seed, Value, scaled};
 use std::collections::HashSet;
 
 /// One call: the next cursor and the keys.
@@ -44,7 +45,7 @@ fn on_keys(connection: &mut Connection, verb: &[&str], keys: impl Iterator<Item 
 
 #[test]
 fn every_key_is_returned_whatever_the_count() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     on_keys(
         &mut connection,
@@ -64,7 +65,7 @@ fn every_key_is_returned_whatever_the_count() {
 
 #[test]
 fn a_call_returns_about_as_many_keys_as_asked() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     on_keys(
         &mut connection,
@@ -77,7 +78,7 @@ fn a_call_returns_about_as_many_keys_as_asked() {
 
 #[test]
 fn keys_that_stay_are_returned_while_the_table_grows_and_shrinks() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let stay = || (0..1000).map(|i| format!("stay:{i}"));
     on_keys(&mut connection, &["SET", "v"], stay());
@@ -125,7 +126,7 @@ fn keys_that_stay_are_returned_while_the_table_grows_and_shrinks() {
 /// Any number is a cursor, also one that no call returned: the server answers and stays up.
 #[test]
 fn foreign_cursors_do_no_harm() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     on_keys(
         &mut connection,

@@ -1,7 +1,8 @@
 //! The process: how it starts, what it says, how it ends.
 
+use crate::judged;
 use harness::server::{Directory, until};
-use harness::{Program, Server, Value, scaled};
+use harness::{Program, Value, scaled};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixDatagram;
@@ -38,7 +39,7 @@ fn an_unknown_option_is_refused() {
 
 #[test]
 fn a_port_in_use_is_said_so() {
-    let server = Server::start();
+    let server = judged::start();
     let port = server.port().to_string();
     let output = run(&["--port", &port, "--bind", "127.0.0.1", "--save", ""]);
     assert!(!output.status.success());
@@ -51,7 +52,7 @@ fn a_port_in_use_is_said_so() {
 #[test]
 fn signals_end_it() {
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        let mut server = Server::start();
+        let mut server = judged::start();
         let mut connection = server.connect();
         assert_eq!(connection.line("SET k v"), Value::ok());
         server.signal(signal);
@@ -67,7 +68,7 @@ fn signals_end_it() {
 
 #[test]
 fn shutdown_ends_it() {
-    let mut server = Server::start();
+    let mut server = judged::start();
     if !server.has("shutdown") {
         return println!("skipped: no SHUTDOWN");
     }
@@ -81,7 +82,7 @@ fn shutdown_ends_it() {
 fn a_pidfile_is_written_and_removed() {
     let directory = Directory::new().expect("a directory");
     let path = directory.0.join("server.pid");
-    let setup = Server::setup(Program::Judged).with("pidfile", &path.to_string_lossy());
+    let setup = judged::setup().with("pidfile", &path.to_string_lossy());
     let mut server = setup.start();
     let written = fs::read_to_string(&path).expect("a pidfile");
     assert_eq!(written.trim(), server.pid().to_string());
@@ -94,7 +95,7 @@ fn a_pidfile_is_written_and_removed() {
 fn the_log_goes_where_it_is_told_and_survives_rotation() {
     let directory = Directory::new().expect("a directory");
     let path = directory.0.join("server.log");
-    let setup = Server::setup(Program::Judged).with("logfile", &path.to_string_lossy());
+    let setup = judged::setup().with("logfile", &path.to_string_lossy());
     let server = setup.start();
     until("the log to say that it is ready", || {
         let log = fs::read_to_string(&path).expect("a log");
@@ -112,12 +113,8 @@ fn the_log_goes_where_it_is_told_and_survives_rotation() {
 
 #[test]
 fn loglevel_holds_back_what_is_below() {
-    let quiet = Server::setup(Program::Judged)
-        .with("loglevel", "warning")
-        .start();
-    let usual = Server::setup(Program::Judged)
-        .with("loglevel", "notice")
-        .start();
+    let quiet = judged::setup().with("loglevel", "warning").start();
+    let usual = judged::setup().with("loglevel", "notice").start();
     until("the usual one to say that it is ready", || {
         usual
             .log()
@@ -131,7 +128,7 @@ fn loglevel_holds_back_what_is_below() {
 /// way starts again in the same directory.
 #[test]
 fn it_starts_again_after_it_was_killed() {
-    let mut first = Server::start();
+    let mut first = judged::start();
     first.signal(libc::SIGKILL);
     first.wait();
     let path = first.directory().to_string_lossy().into_owned();
@@ -140,7 +137,7 @@ fn it_starts_again_after_it_was_killed() {
         "what a kill leaves behind"
     );
     let socket = format!("{path}/socket");
-    let second = Server::setup(Program::Judged)
+    let second = judged::setup()
         .with("dir", &path)
         .with("unixsocket", &socket)
         .start();
@@ -159,7 +156,7 @@ fn systemd_is_told_when_it_is_ready() {
     socket
         .set_read_timeout(Some(Duration::from_secs(60)))
         .expect("a timeout");
-    let server = Server::setup(Program::Judged)
+    let server = judged::setup()
         .with("supervised", "systemd")
         .environment("NOTIFY_SOCKET", &path.to_string_lossy())
         .start();
@@ -269,14 +266,14 @@ fn forbid_io_uring() -> std::io::Result<()> {
 #[test]
 fn it_starts_however_it_is_interrupted() {
     for _ in 0..scaled(10) {
-        let server = Server::setup(Program::Judged).interrupted().start();
+        let server = judged::setup().interrupted().start();
         assert_eq!(server.connect().line("SET k v"), Value::ok());
     }
 }
 
 #[test]
 fn it_serves_however_it_is_interrupted() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let interruption = server.interrupt();
     for round in 0..scaled(50) {

@@ -1,6 +1,7 @@
 //! Strings.
 
-use harness::{Server, Value, check};
+use crate::judged::{self, check};
+use harness::Value;
 
 #[test]
 fn set_get_and_their_options() {
@@ -95,7 +96,7 @@ fn counters_and_parts() {
 /// Every length around the sizes at which a value changes its form, by every way in and out.
 #[test]
 fn values_of_every_length_come_back() {
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let small = 0..=130;
     let edges = [
@@ -136,7 +137,7 @@ fn values_of_every_length_come_back() {
 #[test]
 fn a_value_of_100_mb_comes_back_and_goes_away() {
     const LENGTH: usize = 100 << 20;
-    let server = Server::start();
+    let server = judged::start();
     let mut connection = server.connect();
     let empty = server.resident();
     let value: Vec<u8> = (0..LENGTH).map(|i| (i / 4096) as u8).collect();

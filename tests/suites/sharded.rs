@@ -1,0 +1,22 @@
+//! The suites again, with several shards: the number may show in nothing that they ask about.
+//!
+//! Left out is what describes the program and not how it serves.
+
+/// On how many shards the server under test runs here.
+const SHARDS: usize = harness::server::SEVERAL;
+
+mod admin;
+mod bitmap;
+mod clients;
+mod config;
+mod connection;
+mod expire;
+mod generic;
+mod idle;
+mod info;
+mod judged;
+mod limits;
+mod protocol;
+mod scan;
+mod server;
+mod string;
