@@ -132,10 +132,15 @@ impl Connection {
 
     /// Sends everything while reading as many replies: neither side's buffers can fill up for good.
     pub fn pipeline(&mut self, bytes: &[u8], replies: usize) -> Vec<Value> {
+        self.pipeline_in(&[bytes], replies)
+    }
+
+    /// [`Connection::pipeline`] in pieces, each a write of its own.
+    pub fn pipeline_in(&mut self, pieces: &[&[u8]], replies: usize) -> Vec<Value> {
         let mut output = self.output.duplicate().expect("a socket can be duplicated");
         std::thread::scope(|scope| {
             // A failed write shows as a closed connection to the reader.
-            scope.spawn(move || output.write_all(bytes).ok());
+            scope.spawn(move || pieces.iter().try_for_each(|piece| output.write_all(piece)));
             self.read_many(replies)
         })
     }

@@ -19,6 +19,7 @@ mod idle;
 mod info;
 mod judged;
 mod limits;
+mod order;
 mod protocol;
 mod scan;
 mod server;
