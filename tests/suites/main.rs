@@ -13,6 +13,7 @@ mod clients;
 mod command;
 mod config;
 mod connection;
+mod consistency;
 mod expire;
 mod generic;
 mod idle;
