@@ -158,8 +158,8 @@ fn serialized_length(item: &Item<'_>) -> usize {
 }
 
 /// DEBUG POPULATE, with a count, perhaps a prefix and a size: strings `value:N` at the keys `prefix:N`
-/// that are absent, cut or filled with zeros to the size if one is given.
-pub fn populate(ctx: &mut Context<'_>) -> Outcome {
+/// that are absent and the shard's own, cut or filled with zeros to the size if one is given.
+pub fn populate(ctx: &mut Context<'_>, is_own: impl Fn(&[u8]) -> bool) -> Outcome {
     let positive = |i: usize| {
         let value = parse_i64(ctx.args.get(i)).and_then(|v| usize::try_from(v).ok());
         value.ok_or(Error::new("ERR value is out of range, must be positive"))
@@ -174,6 +174,9 @@ pub fn populate(ctx: &mut Context<'_>) -> Outcome {
     for i in 0..count {
         let number = Decimal::unsigned(i as u64);
         let name = [&prefix, &b":"[..], number.as_bytes()].concat();
+        if !is_own(&name) {
+            continue;
+        }
         let mut value = [b"value:", number.as_bytes()].concat();
         if size > 0 {
             value.resize(size, 0);
@@ -189,17 +192,8 @@ pub fn populate(ctx: &mut Context<'_>) -> Outcome {
     Ok(Effect::wrote_if(added))
 }
 
-/// DEBUG HTSTATS db: how a database's table is filled.
-pub fn htstats(ctx: &mut Context<'_>) -> Outcome {
-    let db = usize::try_from(ctx.integer(2)?).ok();
-    let db = db.filter(|db| *db < ctx.shard.databases());
-    let db = db.ok_or(Error::new("ERR Out of range database"))?;
-    ctx.reply
-        .verbatim(b"txt", table_report(ctx.shard, db).as_bytes());
-    Ok(Effect::Read)
-}
-
-fn table_report(shard: &Shard, db: usize) -> String {
+/// DEBUG HTSTATS: how a database's table is filled.
+pub fn table_report(shard: &Shard, db: usize) -> String {
     let table = shard.table(db);
     let (fill, strays) = table.histogram();
     let (groups, depth) = table.shape();
@@ -315,21 +309,34 @@ mod tests {
         );
     }
 
+    fn populate_all(ctx: &mut Context<'_>) -> Outcome {
+        populate(ctx, |_| true)
+    }
+
+    #[test]
+    fn a_shard_makes_its_own_keys_alone() {
+        let mut c = Client::default();
+        let own = |ctx: &mut Context<'_>| populate(ctx, |key| key.ends_with(b"1"));
+        assert_eq!(c.run_with("debug populate 12", own).0, "+OK|");
+        c.check("dbsize", ":2");
+        c.check("get key:11", "$8|value:11");
+    }
+
     #[test]
     fn keys_are_made_where_there_are_none() {
         let mut c = Client::default();
         c.check("set key:1 mine", "+OK");
         assert_eq!(
-            c.run_with("debug populate 3", populate),
+            c.run_with("debug populate 3", populate_all),
             ("+OK|".into(), Effect::Wrote)
         );
         c.check("dbsize", ":3");
         c.check("get key:1", "$4|mine");
         c.check("get key:2", "$7|value:2");
-        assert_eq!(c.run_with("debug populate 3", populate).1, Effect::Read);
-        c.run_with("debug populate 2 p 3", populate);
+        assert_eq!(c.run_with("debug populate 3", populate_all).1, Effect::Read);
+        c.run_with("debug populate 2 p 3", populate_all);
         c.check("get p:1", "$3|val");
-        c.run_with("debug populate 1 q 10", populate);
+        c.run_with("debug populate 1 q 10", populate_all);
         c.check("get q:0", "$10|value:0\0\0\0");
         for request in [
             "debug populate x",
@@ -337,25 +344,17 @@ mod tests {
             "debug populate 1 p -1",
         ] {
             let want = "-ERR value is out of range, must be positive|";
-            assert_eq!(c.run_with(request, populate).0, want);
+            assert_eq!(c.run_with(request, populate_all).0, want);
         }
     }
 
     #[test]
     fn tables_are_described() {
         let mut c = Client::default();
-        c.run_with("debug populate 1000", populate);
-        let (text, _) = c.run_with("debug htstats 0", htstats);
+        c.run_with("debug populate 1000", populate_all);
+        let text = table_report(&c.shard, 0);
         assert!(text.contains(" entries: 1000\n"), "{text}");
-        assert_eq!(
-            c.run_with("debug htstats 16", htstats).0,
-            "-ERR Out of range database|"
-        );
-        assert!(
-            c.run_with("debug htstats 15", htstats)
-                .0
-                .contains(" entries: 0\n")
-        );
+        assert!(table_report(&c.shard, 15).contains(" entries: 0\n"));
         let want =
             "-ERR The value stored at the specified key is not represented using an hash table|";
         assert_eq!(c.run_with("debug htstats-key key:0", htstats_key).0, want);

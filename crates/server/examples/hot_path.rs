@@ -1,9 +1,12 @@
 //! A fixed sequence of requests from received bytes to encoded replies, without sockets, for
-//! counting instructions: `hot_path get|set|mset|ping REQUESTS`.
+//! counting instructions: `hot_path get|set|mset|ping REQUESTS [SHARDS]`. With several shards all keys
+//! are those of the first.
 
 use command::table::Table;
 use shoal::clients::{Client, Peer};
+use engine::Placement;
 use shoal::config::Config;
+use shoal::control::Control;
 use shoal::core::{Core, Process};
 use shoal::dispatch::Dispatcher;
 use shoal::driver::ConnId;
@@ -14,7 +17,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// Keys that requests choose among; they are all there.
-const KEYS: u64 = 10_000;
+const KEYS: usize = 10_000;
 /// Requests of one batch.
 const DEPTH: u64 = 100;
 /// Keys of one MSET.
@@ -27,16 +30,20 @@ fn main() {
         std::process::exit(2);
     };
     let requests: u64 = requests.parse().expect("a number of requests");
-    let mut server = Server::new();
-    for key in 0..KEYS {
-        server.run(&request("set", &mut || key));
+    let shards: usize = args.next().map_or(1, |n| n.parse().expect("a number of shards"));
+    let mut server = Server::new(shards);
+    let placement = Placement::new(shards);
+    let is_here = |key: &u64| placement.of(name(*key).as_bytes()) == 0;
+    let keys: Vec<u64> = (0..).filter(is_here).take(KEYS).collect();
+    for key in &keys {
+        server.run(&request("set", &mut || *key));
     }
     let mut random = 1u64;
     let mut next_key = || {
         random = random
             .wrapping_mul(6364136223846793005)
             .wrapping_add(1442695040888963407);
-        (random >> 33) % KEYS
+        keys[(random >> 33) as usize % KEYS]
     };
     // The same hundred batches over and over, so that making them does not count per request.
     let batches: Vec<String> = (0..100)
@@ -53,6 +60,10 @@ fn main() {
     println!("{requests} requests, {replied} bytes of replies");
 }
 
+fn name(key: u64) -> String {
+    format!("key:{key:012}")
+}
+
 fn request(workload: &str, next_key: &mut dyn FnMut() -> u64) -> String {
     let mut words = vec![workload.to_owned()];
     let pairs = match workload {
@@ -62,7 +73,7 @@ fn request(workload: &str, next_key: &mut dyn FnMut() -> u64) -> String {
         _ => panic!("no workload {workload}"),
     };
     for _ in 0..pairs {
-        words.push(format!("key:{:012}", next_key()));
+        words.push(name(next_key()));
         if workload != "get" {
             words.push("v".repeat(16));
         }
@@ -81,23 +92,18 @@ struct Server {
 }
 
 impl Server {
-    fn new() -> Server {
-        let process = Process {
-            table: Table::new(command::FAMILIES, command::CONTAINERS, session::rows()),
-            run_id: String::new(),
-            started_ms: 0,
-            executable: String::new(),
-            supervised: "no",
-        };
+    fn new(shards: usize) -> Server {
+        let table = Table::new(command::FAMILIES, command::CONTAINERS, session::rows());
+        let config = Config::default();
         let listeners = Listeners::new(&[]).expect("nothing to copy");
+        let process = Process::new(table, Control::new(config.clone(), listeners), shards);
         let wake = Wake::new().expect("an eventfd");
-        let core = Core::new(
-            Config::default(),
-            Arc::new(process),
-            listeners,
-            wake,
-            [1, 2, 3, 4],
-        );
+        let limits = mesh::Limits {
+            ring: 16,
+            outbox: 16,
+        };
+        let node = mesh::connect(shards, limits).swap_remove(0);
+        let core = Core::new(config, Arc::new(process), wake, node, [1, 2, 3, 4]);
         let peer = Peer::Unix { path: "".into() };
         Server {
             client: Client::new(1, ConnId(0), peer, -1, 0),
@@ -113,7 +119,7 @@ impl Server {
         let (mut buffer, _) = self.client.reply.take();
         let len = buffer.len();
         buffer.clear();
-        self.dispatcher.recycle(buffer);
+        self.core.recycle(buffer);
         len
     }
 }

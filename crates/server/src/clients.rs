@@ -4,12 +4,15 @@
 //! its slot, so that a handler has it and, beside it, everybody else.
 
 use crate::driver::ConnId;
+use crate::remote::flight::Flight;
+use engine::tx::{TxId, Waiter};
 use resp::parse::Input;
 use resp::{Protocol, Reply};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What makes a client's commands take the careful way instead of the plain one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,6 +165,14 @@ pub struct Client {
     pub dirty: bool,
     /// Its commands wait: for the end of CLIENT PAUSE, or for its output to be read.
     pub held: Option<Held>,
+    /// Its commands that other shards execute.
+    pub flight: Option<Box<Flight>>,
+    /// Its command that several shards execute.
+    pub transaction: Option<TxId>,
+    /// Its command that all shards are asked about.
+    pub survey: Option<u64>,
+    /// Its next command has waited for locks, which are its own now.
+    pub granted: Option<Waiter>,
     /// The peer has sent its last byte.
     pub ended: bool,
     pub session: Session,
@@ -174,9 +185,24 @@ pub enum Held {
     Output,
     /// Its last command is done on another thread: see [`crate::tasks`].
     Task,
+    /// Other shards execute its commands.
+    Remote,
+    /// A key of its next command is locked.
+    Locked,
 }
 
 impl Client {
+    /// Whether its last command has not been executed yet, here or elsewhere.
+    pub fn is_away(&self) -> bool {
+        match self.held {
+            Some(Held::Remote) => {
+                self.flight.is_some() || self.transaction.is_some() || self.survey.is_some()
+            }
+            Some(Held::Locked) => self.granted.is_none(),
+            _ => false,
+        }
+    }
+
     pub fn new(id: u64, conn: ConnId, peer: Peer, fd: RawFd, now_ms: i64) -> Client {
         Client {
             id,
@@ -188,6 +214,10 @@ impl Client {
             closing: Closing::No,
             dirty: false,
             held: None,
+            flight: None,
+            transaction: None,
+            survey: None,
+            granted: None,
             ended: false,
             session: Session {
                 peer,
@@ -224,9 +254,20 @@ pub struct Clients {
     pub dirty: Vec<ConnId>,
     /// Clients whose commands wait for the end of CLIENT PAUSE.
     pub(crate) paused: Vec<ConnId>,
+    /// Connections of this shard, for all shards to see.
+    count: Arc<AtomicUsize>,
 }
 
 impl Clients {
+    /// No clients yet. Who gives one to this shard adds to `count`; it is taken away here.
+    pub fn new(count: Arc<AtomicUsize>) -> Clients {
+        Clients {
+            count,
+            ..Clients::default()
+        }
+    }
+
+
     /// Connections but those that are closed at once.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -236,15 +277,26 @@ impl Clients {
         self.by_id.is_empty()
     }
 
+    /// The next client's id. Only the shard that accepts gives them out.
+    pub fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
     /// Makes room for a connection; the client goes in by [`Clients::put`].
-    pub fn reserve(&mut self) -> (ConnId, u64) {
+    pub fn reserve(&mut self, id: u64) -> ConnId {
         let conn = ConnId(self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
         }));
-        self.last_id += 1;
-        self.by_id.insert(self.last_id, conn);
-        (conn, self.last_id)
+        self.by_id.insert(id, conn);
+        conn
+    }
+
+    fn forget(&mut self, id: u64) {
+        if self.by_id.remove(&id).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Takes a client out while its commands run.
@@ -275,7 +327,7 @@ impl Clients {
     /// Forgets a connection that the driver has closed.
     pub fn remove(&mut self, conn: ConnId) -> Option<Box<Client>> {
         let client = self.take(conn)?;
-        self.by_id.remove(&client.id);
+        self.forget(client.id);
         self.free.push(conn.0);
         Some(client)
     }
@@ -344,7 +396,8 @@ impl Clients {
     pub fn cut(&mut self, conn: ConnId) {
         if let Some(Some(client)) = self.slots.get_mut(conn.0 as usize) {
             client.closing = Closing::Now;
-            self.by_id.remove(&client.id);
+            let id = client.id;
+            self.forget(id);
         }
     }
 }

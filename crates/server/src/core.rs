@@ -3,20 +3,31 @@
 //! It knows neither the driver nor the runtime: the event loop feeds it bytes and takes away its
 //! replies.
 
-use crate::clients::{Client, Clients, Special};
-use crate::config::Config;
-use crate::listen::{Listener, Listeners};
+use crate::clients::{Client, Clients, Peer, Special};
+use crate::config::{Config, PipelineOrder};
+use crate::control::Control;
+use crate::listen::Listener;
+use crate::pause::Afloat;
 use crate::session::debug::Switches;
 use crate::stats::Stats;
 use crate::tasks::Tasks;
 use crate::wake::Wake;
 use command::context::Settings;
-use command::keyspec::Begin;
-use command::table::{Run, Table};
+use crate::remote::Node;
+use crate::remote::Waiting;
+use crate::remote::flight::Flight;
+use crate::remote::parcel::{Parcel, Stock};
+use crate::remote::route::{Placed, Way};
+use crate::remote::survey::Surveys;
+use crate::remote::tx::Transactions;
+use command::table::Table;
 use command::{Error, Outcome};
-use engine::Pause;
+use engine::tx::{Engine, ShardId};
+use engine::{Pause, Placement};
 use resp::{Args, Limits, Reply};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use store::Shard;
 use store::access::Mode;
 
@@ -34,29 +45,75 @@ pub type HostHandler = fn(&mut Host<'_>) -> Outcome;
 
 pub type CommandTable = Table<HostHandler>;
 
-/// What all shards of a process share and never changes.
+/// What all shards of a process share.
 pub struct Process {
     pub table: CommandTable,
     /// 40 hexadecimal digits, new for each run.
     pub run_id: String,
     pub started_ms: i64,
     pub executable: String,
+    /// What changes for all of them at once.
+    pub control: Mutex<Control>,
+    /// Bytes in each shard's slabs, as it noted them last.
+    pub slabs: Vec<AtomicUsize>,
+    /// Connections of each shard, those on their way to it included.
+    pub connections: Vec<Arc<AtomicUsize>>,
+    /// What wakes each shard through the ring of the one that wakes it; negative while there is
+    /// nothing.
+    pub bells: Vec<AtomicI32>,
     /// Who has started the server: `no`, `systemd` or `upstart`.
     pub supervised: &'static str,
 }
 
+impl Process {
+    /// A process of so many shards of which nothing else is known.
+    pub fn new(table: CommandTable, control: Control, shards: usize) -> Process {
+        Process {
+            table,
+            run_id: String::new(),
+            started_ms: 0,
+            executable: String::new(),
+            control: Mutex::new(control),
+            slabs: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            connections: (0..shards).map(|_| Arc::default()).collect(),
+            bells: (0..shards).map(|_| AtomicI32::new(-1)).collect(),
+            supervised: "no",
+        }
+    }
+}
+
 /// Work for the event loop that a handler has asked for.
+#[allow(clippy::large_enum_variant)]
 pub enum Request {
     /// End the process in an orderly way.
     Shutdown,
     /// Accept on these TCP sockets instead of the present ones.
     MoveTcp(Vec<Listener>),
+    /// Take a connection that another shard has accepted.
+    Adopt(Arrival),
 }
+
+/// A connection on its way to the shard that will serve it.
+pub struct Arrival {
+    pub id: u64,
+    pub peer: Peer,
+    pub socket: OwnedFd,
+}
+
+/// Capacity of an output buffer when it is new, in bytes, the largest kept, and how many are.
+const BUFFER: usize = 16 * 1024;
+const BUFFER_MAX: usize = 64 * 1024;
+const BUFFERS_KEPT: usize = 256;
+
+/// Clocks of shards are this close together, in milliseconds; what is more is a clock set back.
+const CLOCK_STEP_MS: i64 = 1000;
 
 pub struct Core {
     pub shard: Shard,
     pub clients: Clients,
     pub config: Config,
+    /// Of the configuration that is copied here.
+    pub edition: u64,
     pub process: Arc<Process>,
     pub stats: Stats,
     /// Settings of data commands.
@@ -67,10 +124,33 @@ pub struct Core {
     /// What DEBUG has changed.
     pub debug: Switches,
     pub requests: Vec<Request>,
-    pub listeners: Listeners,
     pub tasks: Tasks,
-    /// For each entry of the table, whether its first key is its first argument.
-    pub(crate) keyed: Box<[bool]>,
+    /// For each entry of the table, where its keys are.
+    pub(crate) ways: Box<[Way]>,
+    /// This shard's number.
+    pub me: usize,
+    /// There is no other shard.
+    pub alone: bool,
+    pub placement: Placement,
+    pub node: Node,
+    pub engine: Engine<Box<Parcel>>,
+    /// `pipeline-order strict`.
+    pub strict: bool,
+    /// Commands for other shards of the client that runs now.
+    pub flight: Option<Box<Flight>>,
+    pub parked: Waiting,
+    pub transactions: Transactions,
+    pub surveys: Surveys,
+    pub afloat: Afloat,
+    pub stock: Stock,
+    /// Keys of the command that is being routed.
+    pub(crate) places: Vec<Placed>,
+    /// Where gathering commands find the values that all shards have lent.
+    pub desk: Shard,
+    /// Time that a transaction has brought here, in Unix milliseconds.
+    floor_ms: i64,
+    /// Empty output buffers.
+    pub(crate) spare: Vec<Vec<u8>>,
     /// Unix time in microseconds of the present pass.
     pub now_us: i64,
     pub sampler: crate::sampler::Sampler,
@@ -84,53 +164,66 @@ impl Core {
     pub fn new(
         config: Config,
         process: Arc<Process>,
-        listeners: Listeners,
         wake: Wake,
+        node: Node,
         seed: [u64; 4],
     ) -> Core {
-        let keyed = process
-            .table
-            .entries()
-            .iter()
-            .map(|e| {
-                matches!(e.run, Run::Data(_))
-                    && e.parent.is_none()
-                    && e.spec
-                        .keys
-                        .first()
-                        .is_some_and(|k| k.begin == Begin::Index(1))
-            })
-            .collect();
+        let ways = process.table.entries().iter().map(Way::of).collect();
+        let (me, shards) = (node.core(), node.cores());
         let mut core = Core {
+            ways,
+            me,
+            alone: shards == 1,
+            placement: Placement::new(shards),
+            engine: Engine::new(me as ShardId),
+            node,
+            strict: false,
+            flight: None,
+            parked: Waiting::default(),
+            transactions: Transactions::default(),
+            surveys: Surveys::default(),
+            afloat: Afloat::default(),
+            stock: Stock::default(),
+            places: Vec::new(),
+            desk: Shard::new(config.databases(), seed),
+            floor_ms: 0,
+            spare: Vec::new(),
             shard: Shard::new(config.databases(), seed),
-            clients: Clients::default(),
+            clients: Clients::new(Arc::clone(&process.connections[me])),
             stats: Stats::new(process.table.entries().len()),
-            settings: Settings { max_string: 0 },
+            settings: Settings {
+                max_string: 0,
+                shard: me,
+                shards,
+            },
             special: Special::NONE,
             pause: Pause::default(),
             debug: Switches::default(),
             requests: Vec::new(),
-            listeners,
             tasks: Tasks::new(wake),
-            keyed,
             now_us: 0,
             sampler: crate::sampler::Sampler::default(),
             mean_ttl_ms: vec![0; config.databases()],
             startup_memory: 0,
             config,
+            edition: 0,
             process,
         };
+        core.shard.stir(me as u64);
         core.apply_config();
         core.tick();
         core.startup_memory = core.note_memory();
         core
     }
 
-    /// Bytes in use: the slabs' and the allocator's. Remembers the most that there have been.
+    /// Bytes in use: all shards' slabs' and the allocator's. Remembers the most that there have been.
     pub fn note_memory(&mut self) -> usize {
         let slab = self.shard.slab_stats();
+        let slabs = &self.process.slabs;
         // Large cells are the allocator's.
-        let used = crate::memory::allocated() + slab.allocated - slab.large;
+        slabs[self.me].store(slab.allocated - slab.large, Ordering::Relaxed);
+        let slabs: usize = slabs.iter().map(|s| s.load(Ordering::Relaxed)).sum();
+        let used = crate::memory::allocated() + slabs;
         self.stats.peak_memory = self.stats.peak_memory.max(used);
         used
     }
@@ -148,6 +241,7 @@ impl Core {
         };
         self.shard.set_access_mode(mode);
         self.stats.tracks_latency = self.config.latency_tracking();
+        self.strict = self.config.pipeline_order() == PipelineOrder::Strict;
     }
 
     /// Unix time in microseconds, read from the clock.
@@ -161,7 +255,43 @@ impl Core {
     /// Reads the clock; once per pass of the loop.
     pub fn tick(&mut self) {
         self.now_us = Core::clock_us();
-        self.shard.set_now(self.now_us / 1000);
+        let now_ms = self.now_us / 1000;
+        // Never behind a transaction that has run here, unless the clock was set back.
+        if self.floor_ms - now_ms > CLOCK_STEP_MS {
+            self.floor_ms = 0;
+        }
+        self.shard.set_now(now_ms.max(self.floor_ms));
+        self.engine.set_now(self.shard.now_ms());
+    }
+
+    /// Brings the time of the data to that of a transaction.
+    pub fn advance(&mut self, time_ms: i64) {
+        if time_ms > self.shard.now_ms() {
+            self.floor_ms = time_ms;
+            self.shard.set_now(time_ms);
+        }
+    }
+
+    /// Whether a command on this shard's keys may have to wait, or has company on other shards.
+    #[inline]
+    pub fn is_crossed(&self) -> bool {
+        !self.engine.is_plain() || self.flight.is_some()
+    }
+
+    /// An empty output buffer.
+    #[inline]
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.spare
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(BUFFER))
+    }
+
+    /// Takes back an output buffer.
+    #[inline]
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= BUFFER_MAX && self.spare.len() < BUFFERS_KEPT {
+            self.spare.push(buffer);
+        }
     }
 
     pub fn now_ms(&self) -> i64 {

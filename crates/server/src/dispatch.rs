@@ -4,9 +4,15 @@
 //! time; then its commands run in order. A command of a plain client on a plain shard passes two
 //! tests, table look-up and arity, and runs; everything else (authentication, pause, CLIENT REPLY)
 //! is behind one flag word each.
+//!
+//! With several shards the look-up also says whose a command's key is. What is for another shard
+//! joins the client's flight (see [`crate::remote`]) and what needs several becomes a transaction;
+//! the commands after it wait in the client's input if they may not run beside it.
 
 use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
+use crate::remote::route::{Keys, To};
+use crate::remote;
 use crate::stats::Ticks;
 use command::table::{Entry, Run};
 use command::{Context, Effect, Error, Form, Outcome};
@@ -17,55 +23,38 @@ use resp::{Args, Reply};
 use std::sync::Arc;
 
 /// Commands whose keys are prefetched together.
-const AHEAD: usize = 48;
+pub const AHEAD: usize = 48;
 
 /// Output of one client that has not been sent, in bytes, at which its further commands wait until
 /// the peer has read. Without it a client that sends and never reads could fill the memory.
 pub const OUTPUT_HIGH: usize = 64 << 20;
 
-/// Capacity of an output buffer when it is new.
-const BUFFER: usize = 16 * 1024;
-
 /// Buffers of one shard that batches are worked on with.
 #[derive(Default)]
 pub struct Dispatcher {
     batch: Batch,
-    /// Empty output buffers.
-    buffers: Vec<Vec<u8>>,
 }
-
-/// Buffers kept for reuse, and the largest kept.
-const BUFFERS_KEPT: usize = 256;
-const BUFFER_MAX: usize = 64 * 1024;
 
 /// A command of the batch that has been looked up.
 #[derive(Clone, Copy)]
 struct Call<'t> {
     entry: Option<&'t Entry<HostHandler>>,
     hash: Option<u64>,
+    to: u16,
 }
 
+/// [`Call::to`]: this shard.
+const HERE: u16 = u16::MAX;
+/// [`Call::to`]: its keys tell, and have not been asked.
+const UNKNOWN: u16 = u16::MAX - 1;
+
 impl Dispatcher {
-    /// Takes back an output buffer.
-    #[inline]
-    pub fn recycle(&mut self, buffer: Vec<u8>) {
-        if buffer.capacity() <= BUFFER_MAX && self.buffers.len() < BUFFERS_KEPT {
-            self.buffers.push(buffer);
-        }
-    }
-
-    fn buffer(&mut self) -> Vec<u8> {
-        self.buffers
-            .pop()
-            .unwrap_or_else(|| Vec::with_capacity(BUFFER))
-    }
-
     /// Runs the commands that `data` completes, as far as the client may go on.
     pub fn receive(&mut self, core: &mut Core, client: &mut Client, data: &[u8]) {
         let mut input = std::mem::take(&mut client.input);
         let mut reply = std::mem::take(&mut client.reply);
         if reply.is_empty() {
-            reply.put_buffer(self.buffer());
+            reply.put_buffer(core.buffer());
         }
         let process = Arc::clone(&core.process);
         let mut frame = Frame::default();
@@ -82,9 +71,10 @@ impl Dispatcher {
                 &self.batch,
                 parsed.buf,
             );
+            remote::take_off(core, client);
             let count = self.batch.len();
             input.finish(data, &mut self.batch, &frame, executed);
-            if executed < count {
+            if executed < count || client.held.is_some() {
                 break;
             }
             // With commands before it the error is judged again: one of them may have been AUTH.
@@ -104,7 +94,7 @@ impl Dispatcher {
         }
         if reply.is_empty() {
             let (buffer, _) = reply.take();
-            self.recycle(buffer);
+            core.recycle(buffer);
         }
         client.reply = reply;
         if client.closing == Closing::No {
@@ -125,6 +115,7 @@ fn run(
     let mut calls = [Call {
         entry: None,
         hash: None,
+        to: HERE,
     }; AHEAD];
     let mut done = 0;
     if batch.is_empty() {
@@ -167,14 +158,34 @@ fn look_up<'t>(
     for (i, call) in calls.iter_mut().enumerate() {
         let args = batch.command(first + i, buf);
         call.entry = table.find(args.get(0));
-        call.hash = match call.entry {
-            Some(entry) if core.keyed[entry.index] && args.len() > 1 => {
-                let hash = core.shard.key(args.get(1)).hash;
-                core.shard.prefetch_word(db, hash);
-                Some(hash)
-            }
-            _ => None,
+        call.hash = None;
+        call.to = HERE;
+        let Some(entry) = call.entry else {
+            continue;
         };
+        let way = core.ways[entry.index];
+        if !way.keyed || args.len() < 2 {
+            if !core.alone && !matches!(way.keys, Keys::None) {
+                call.to = UNKNOWN;
+            }
+            continue;
+        }
+        let key = args.get(1);
+        if !core.alone {
+            call.to = match way.keys {
+                Keys::First => match core.placement.of(key) {
+                    shard if shard == core.me => HERE,
+                    shard => shard as u16,
+                },
+                _ => UNKNOWN,
+            };
+            if call.to != HERE {
+                continue;
+            }
+        }
+        let hash = core.shard.key(key).hash;
+        core.shard.prefetch_word(db, hash);
+        call.hash = Some(hash);
     }
     if calls.len() == 1 {
         return;
@@ -189,7 +200,7 @@ fn look_up<'t>(
 
 /// Attributes calls and time to commands, reading the clock only where one kind of command follows
 /// another.
-struct Watch {
+pub struct Watch {
     since: Ticks,
     start: Ticks,
     entry: Option<usize>,
@@ -202,7 +213,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn start() -> Watch {
+    pub fn start() -> Watch {
         let now = Ticks::now();
         Watch {
             since: now,
@@ -222,7 +233,7 @@ impl Watch {
     }
 
     #[inline]
-    fn next(&mut self, core: &mut Core, entry: usize) {
+    pub fn next(&mut self, core: &mut Core, entry: usize) {
         if self.entry != Some(entry) {
             self.turn(core);
             self.entry = Some(entry);
@@ -241,7 +252,7 @@ impl Watch {
         self.calls = 0;
     }
 
-    fn stop(&mut self, core: &mut Core) {
+    pub fn stop(&mut self, core: &mut Core) {
         self.turn(core);
         core.stats.command_ticks += self.since.since(self.start);
     }
@@ -264,6 +275,9 @@ fn execute(
         && let Run::Data(form) = entry.run
         && entry.spec.accepts(args.len())
     {
+        if call.to != HERE || core.is_crossed() {
+            return execute_routed(core, client, reply, entry, form, call, args, watch);
+        }
         watch.next(core, entry.index);
         client.session.last_command = Some(entry.index);
         let outcome = perform_data(core, client.db, reply, entry, form, call.hash, args);
@@ -271,6 +285,10 @@ fn execute(
             fail(core, reply, entry.index, &error);
         }
         return true;
+    }
+    // What is not plain runs beside nothing.
+    if core.flight.is_some() {
+        return false;
     }
     watch.count(client);
     let mark = reply.mark();
@@ -310,6 +328,80 @@ fn perform_data(
         );
     }
     outcome
+}
+
+/// Runs a command on data where there is more than this shard's keys and nobody's locks to it:
+/// sends it where its keys are, or runs it here if nothing that it must not pass or meet forbids it.
+/// False if it must wait.
+#[inline(never)]
+#[allow(clippy::too_many_arguments)]
+fn execute_routed(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    entry: &Entry<HostHandler>,
+    form: Form,
+    call: Call<'_>,
+    args: Args<'_>,
+    watch: &mut Watch,
+) -> bool {
+    let way = core.ways[entry.index];
+    let to = match call.to {
+        HERE => To::Shard(core.me),
+        UNKNOWN => remote::place(core, entry, args),
+        shard => To::Shard(shard.into()),
+    };
+    match to {
+        To::Several if core.flight.is_some() => return false,
+        To::Several => {
+            remote::tx::begin(core, client, reply.protocol(), entry, form, args);
+            client.session.commands += 1;
+        }
+        To::Shard(shard) if shard != core.me => {
+            if !remote::board(core, client, reply.protocol(), way.kind, shard, entry.index, args) {
+                return false;
+            }
+            client.session.commands += 1;
+        }
+        To::Anywhere | To::Shard(_) => {
+            if let Some(flight) = &core.flight
+                && !flight.admits(way.kind, None, core.strict)
+            {
+                return false;
+            }
+            let Some(pass) = remote::pass(core, client, entry, to, args) else {
+                return false;
+            };
+            watch.next(core, entry.index);
+            match core.flight.take() {
+                None => execute_here(core, client.db, reply, entry, form, call.hash, args),
+                Some(mut flight) => {
+                    let reply = flight.reply();
+                    execute_here(core, client.db, reply, entry, form, call.hash, args);
+                    flight.executed(way.kind);
+                    core.flight = Some(flight);
+                }
+            }
+            remote::passed(core, pass);
+        }
+    }
+    client.session.last_command = Some(entry.index);
+    true
+}
+
+/// Runs a command on this shard's data, and answers its error if there is one.
+pub fn execute_here(
+    core: &mut Core,
+    db: usize,
+    reply: &mut Reply,
+    entry: &Entry<HostHandler>,
+    form: Form,
+    hash: Option<u64>,
+    args: Args<'_>,
+) {
+    if let Err(error) = perform_data(core, db, reply, entry, form, hash, args) {
+        fail(core, reply, entry.index, &error);
+    }
 }
 
 #[cold]
@@ -359,6 +451,10 @@ fn execute_carefully(
         Verdict::Wait => {
             client.held = Some(Held::Paused);
             core.clients.paused.push(client.conn);
+            // Nobody else has to wait for its locks until the pause ends.
+            if let Some(waiter) = client.granted.take() {
+                core.engine.leave(waiter);
+            }
             return false;
         }
         Verdict::Refuse(error) => {
@@ -366,6 +462,19 @@ fn execute_carefully(
             core.reply_error(reply, &error);
             return true;
         }
+    }
+    if let Run::Data(form) = entry.run
+        && !core.alone
+    {
+        let call = Call {
+            entry: Some(entry),
+            hash: None,
+            to: UNKNOWN,
+        };
+        core.shard.no_touch = client.special.has(Special::NO_TOUCH);
+        let executed = execute_routed(core, client, reply, entry, form, call, args, watch);
+        core.shard.no_touch = false;
+        return executed;
     }
     watch.next(core, entry.index);
     core.shard.no_touch = client.special.has(Special::NO_TOUCH);

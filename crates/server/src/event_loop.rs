@@ -11,11 +11,12 @@
 
 use crate::background::{Background, WAIT_MAX};
 use crate::clients::{Client, Closing, Held, Peer, Special};
-use crate::core::{Core, Request};
+use crate::core::{Arrival, Core, Request};
 use crate::cron::Cron;
 use crate::dispatch::Dispatcher;
 use crate::driver::{ConnId, Driver, Event, Output};
 use crate::listen::{self, Address, Listener};
+use crate::remote;
 use crate::stats::Ticks;
 use crate::tasks::Finish;
 use crate::wake::Wake;
@@ -51,6 +52,8 @@ pub struct EventLoop<D> {
     /// Listeners whose accepting failed, and when to try again.
     resting: Vec<(usize, Instant)>,
     stop: StopSignal,
+    /// What wakes each shard.
+    peers: Vec<Wake>,
     stopping: Option<Instant>,
 }
 
@@ -68,6 +71,7 @@ impl<D: Driver> EventLoop<D> {
         background: Background,
         listeners: Vec<Listener>,
         stop: StopSignal,
+        peers: Vec<Wake>,
     ) -> EventLoop<D> {
         let mut addresses = Vec::new();
         for (i, listener) in listeners.into_iter().enumerate() {
@@ -75,6 +79,9 @@ impl<D: Driver> EventLoop<D> {
             addresses.push(listener.address);
         }
         driver.watch(stop.wake.descriptor());
+        if let Some(bell) = driver.bell() {
+            core.process.bells[core.me].store(bell, Ordering::Release);
+        }
         EventLoop {
             driver,
             cron: Cron::new(&core),
@@ -84,6 +91,7 @@ impl<D: Driver> EventLoop<D> {
             addresses,
             resting: Vec::new(),
             stop,
+            peers,
             stopping: None,
         }
     }
@@ -92,12 +100,20 @@ impl<D: Driver> EventLoop<D> {
     pub async fn run(mut self) -> io::Result<()> {
         loop {
             let timeout = self.timeout();
-            self.driver.wait(timeout)?;
+            self.wait(timeout)?;
             let started = Ticks::now();
             self.core.tick();
+            if !self.core.alone {
+                remote::receive(&mut self.core);
+                remote::act(&mut self.core);
+            }
             self.serve_events();
             self.work(Instant::now());
             self.look_after_clients();
+            if !self.core.alone {
+                remote::act(&mut self.core);
+                self.flush();
+            }
             self.note_pass(started);
             if !self.background.is_idle() {
                 self.background.pass().await;
@@ -106,6 +122,34 @@ impl<D: Driver> EventLoop<D> {
                 return Ok(());
             }
         }
+    }
+
+    /// Shows the other shards what was sent to them, and wakes those that sleep.
+    fn flush(&mut self) {
+        let (peers, bells) = (&self.peers, &self.core.process.bells);
+        let driver = &mut self.driver;
+        self.core.node.flush(|peer| {
+            let bell = bells[peer].load(Ordering::Acquire);
+            if bell < 0 {
+                peers[peer].ring();
+            } else {
+                driver.wake(bell);
+            }
+        });
+    }
+
+    /// Waits for something to happen, unless another shard has sent something already.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.core.alone || timeout == Some(Duration::ZERO) {
+            return self.driver.wait(timeout);
+        }
+        let timeout = match self.core.node.prepare_sleep() {
+            true => timeout,
+            false => Some(Duration::ZERO),
+        };
+        let waited = self.driver.wait(timeout);
+        self.core.node.woke();
+        waited
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -145,7 +189,7 @@ impl<D: Driver> EventLoop<D> {
                     serve(&mut self.core, &mut self.dispatcher, client, bytes);
                 }
                 Event::Sent { conn, buffer } => {
-                    self.dispatcher.recycle(buffer);
+                    self.core.recycle(buffer);
                     let now_ms = self.core.now_ms();
                     if let Some(client) = self.core.clients.get_mut(conn) {
                         client.session.in_flight = 0;
@@ -171,9 +215,8 @@ impl<D: Driver> EventLoop<D> {
                 }
                 Event::Accepted { listener, socket } => {
                     let address = &self.addresses[listener];
-                    if let Some((client, socket)) = accept(&mut self.core, address, socket) {
-                        self.driver.adopt(client.conn, socket);
-                        self.core.clients.put(client);
+                    if let Some(arrival) = accept(&mut self.core, address, socket) {
+                        self.settle(arrival);
                     }
                 }
                 Event::AcceptFailed { listener, error } => {
@@ -188,6 +231,36 @@ impl<D: Driver> EventLoop<D> {
         }
     }
 
+    /// Gives a new connection to the shard that has the fewest.
+    fn settle(&mut self, arrival: Arrival) {
+        let counts = &self.core.process.connections;
+        let count = |shard: &usize| counts[*shard].load(Ordering::Relaxed);
+        let me = self.core.me;
+        // Of equal ones the next after this shard, so that nobody is always the first.
+        let shards = (0..counts.len()).map(|i| (me + i) % counts.len());
+        let to = shards.min_by_key(count).unwrap_or(me);
+        counts[to].fetch_add(1, Ordering::Relaxed);
+        if to == me {
+            self.adopt(arrival);
+        } else {
+            let request = remote::Request::Adopt(arrival);
+            self.core.node.send_request(to, request);
+        }
+    }
+
+    /// Serves a connection from now on.
+    fn adopt(&mut self, arrival: Arrival) {
+        let Arrival { id, peer, socket } = arrival;
+        let core = &mut self.core;
+        let conn = core.clients.reserve(id);
+        let fd = socket.as_raw_fd();
+        let mut client = Box::new(Client::new(id, conn, peer, fd, core.now_ms()));
+        let unknown = core.needs_password();
+        client.special.set(Special::UNAUTHENTICATED, unknown);
+        self.driver.adopt(conn, socket);
+        core.clients.put(client);
+    }
+
     /// What is due besides clients' commands.
     fn work(&mut self, now: Instant) {
         if self.stopping.is_none() && self.stop.requested.load(Ordering::Acquire) {
@@ -197,6 +270,7 @@ impl<D: Driver> EventLoop<D> {
             match request {
                 Request::Shutdown => self.begin_stop(now),
                 Request::MoveTcp(listeners) => self.move_tcp(listeners),
+                Request::Adopt(arrival) => self.adopt(arrival),
             }
         }
         while let Some((id, wants_reply, finish)) = self.core.tasks.finished() {
@@ -261,7 +335,7 @@ impl<D: Driver> EventLoop<D> {
         let sending = self.driver.is_sending(conn);
         // A peer that only ended its side still gets what it has asked for.
         let ended = client.ended && client.held != Some(Held::Output);
-        if (client.closing == Closing::AfterReply || ended) && !sending {
+        if (client.closing == Closing::AfterReply || ended) && !sending && !client.is_away() {
             return self.cut(conn);
         }
         let memory = client.input.memory() as u64;
@@ -282,12 +356,21 @@ impl<D: Driver> EventLoop<D> {
                     self.driver.pause(conn);
                 }
             }
+            Some(Held::Remote | Held::Locked) if client.is_away() => {
+                if memory >= PAUSED_INPUT_MAX {
+                    self.driver.pause(conn);
+                }
+            }
             Some(Held::Task) if self.core.tasks.has(client.id) => self.driver.pause(conn),
             Some(_) => {
                 client.held = None;
                 self.driver.resume(conn);
                 if let Some(client) = self.core.clients.take(conn) {
-                    serve(&mut self.core, &mut self.dispatcher, client, &[]);
+                    if client.input.is_pending() {
+                        serve(&mut self.core, &mut self.dispatcher, client, &[]);
+                    } else {
+                        self.core.clients.put(client);
+                    }
                 }
             }
             None => {}
@@ -373,8 +456,11 @@ impl<D: Driver> EventLoop<D> {
         }
         log::info!("User requested shutdown...");
         self.driver.stop_listening();
-        self.core.listeners.close();
+        self.core.process.control().listeners.close();
         self.stopping = Some(now + SHUTDOWN_GRACE);
+        if !self.stop.requested.swap(true, Ordering::AcqRel) {
+            self.peers.iter().for_each(Wake::ring);
+        }
         let conns: Vec<ConnId> = self.core.clients.iter().map(|c| c.conn).collect();
         for conn in conns {
             self.core.clients.close(conn, Closing::AfterReply);
@@ -415,8 +501,8 @@ fn serve(core: &mut Core, dispatcher: &mut Dispatcher, mut client: Box<Client>, 
     core.clients.put(client);
 }
 
-/// Decides about a new connection: a client and its socket, or nothing if it was turned away.
-fn accept(core: &mut Core, address: &Address, socket: OwnedFd) -> Option<(Box<Client>, OwnedFd)> {
+/// Decides about a new connection: nothing if it was turned away.
+fn accept(core: &mut Core, address: &Address, socket: OwnedFd) -> Option<Arrival> {
     let fd = socket.as_raw_fd();
     let peer = match address {
         Address::Unix(path) => Peer::Unix {
@@ -429,7 +515,9 @@ fn accept(core: &mut Core, address: &Address, socket: OwnedFd) -> Option<(Box<Cl
             Peer::Tcp { remote, local }
         }
     };
-    if core.clients.len() >= core.config.maxclients() as usize {
+    let counts = core.process.connections.iter();
+    let clients: usize = counts.map(|c| c.load(Ordering::Relaxed)).sum();
+    if clients >= core.config.maxclients() as usize {
         turn_away(fd, b"ERR max number of clients reached");
         core.stats.rejected_connections += 1;
         return None;
@@ -439,13 +527,9 @@ fn accept(core: &mut Core, address: &Address, socket: OwnedFd) -> Option<(Box<Cl
         core.stats.rejected_connections += 1;
         return None;
     }
-    let (conn, id) = core.clients.reserve();
     core.stats.connections += 1;
-    let mut client = Box::new(Client::new(id, conn, peer, fd, core.now_ms()));
-    client
-        .special
-        .set(Special::UNAUTHENTICATED, core.needs_password());
-    Some((client, socket))
+    let id = core.clients.next_id();
+    Some(Arrival { id, peer, socket })
 }
 
 /// Sends one error to a connection that is not taken. Nobody waits for it.

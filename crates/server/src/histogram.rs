@@ -35,6 +35,14 @@ impl Histogram {
         self.total += times;
     }
 
+    /// Adds the observations of another one.
+    pub fn merge(&mut self, other: &Histogram) {
+        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+            *mine += theirs;
+        }
+        self.total += other.total;
+    }
+
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }

@@ -4,6 +4,7 @@
 pub mod background;
 pub mod clients;
 pub mod config;
+pub mod control;
 pub mod core;
 pub mod cpu;
 pub mod cron;
@@ -18,6 +19,7 @@ pub mod logging;
 pub mod memory;
 pub mod pause;
 pub mod process;
+pub mod remote;
 pub mod sampler;
 pub mod session;
 pub mod stats;

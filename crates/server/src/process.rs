@@ -7,7 +7,9 @@ use crate::daemon::{Daemon, Supervisor};
 use crate::descriptors;
 use crate::driver::uring::Uring;
 use crate::event_loop::{EventLoop, StopSignal};
+use crate::control::Control;
 use crate::listen::{self, Address, Listener, Listeners};
+use crate::remote;
 use crate::session;
 use crate::title;
 use crate::wake::Wake;
@@ -16,8 +18,8 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Memory that glommio registers per executor. Shards do no direct I/O.
@@ -27,6 +29,12 @@ const EXECUTOR_MEMORY: usize = 64 << 10;
 /// executor whose slice is over before its first task has run takes itself for idle, and sleeps with
 /// nothing to wake it.
 pub const PREEMPT: Duration = Duration::from_secs(10);
+
+/// Sizes of the links between shards.
+const LINKS: mesh::Limits = mesh::Limits {
+    ring: 1024,
+    outbox: 4096,
+};
 
 /// How long the start waits for a port in use: the port of a server that was killed stays bound for
 /// a moment, because the kernel takes its rings apart after the process has gone.
@@ -44,47 +52,42 @@ pub fn run(
     supervisor: Supervisor,
     daemon: &mut Option<Daemon>,
 ) -> Result<(), String> {
-    let shards = match config.shards() {
-        0 => 1,
-        n => n,
-    };
-    if shards > 1 {
-        return Err(format!(
-            "--shards {shards}: this version runs one shard; start it with --shards 1"
-        ));
-    }
+    let shards = shards(&config);
     let table = table(&config).map_err(|e| e.to_string())?;
     fit_clients(&mut config);
     let listeners = listen::open(&config, PORT_PATIENCE)?;
     let leftovers = Leftovers::new(&mut config, daemon.is_some(), &listeners);
     let signals = block_signals();
-    let stop = StopSignal {
-        requested: Arc::new(AtomicBool::new(false)),
-        wake: Wake::new().map_err(|e| format!("eventfd: {e}"))?,
-    };
-    let process = Arc::new(describe(table, supervisor)?);
+    let wakes: io::Result<Vec<Wake>> = (0..shards).map(|_| Wake::new()).collect();
+    let wakes = wakes.map_err(|e| format!("eventfd: {e}"))?;
+    let requested = Arc::new(AtomicBool::new(false));
+    let known = Listeners::new(&listeners).map_err(|e| format!("listening sockets: {e}"))?;
+    let control = Control::new(config.clone(), known);
+    let process = Arc::new(describe(table, supervisor, shards, control)?);
     greet(&config, &listeners, shards);
     warn(&config, supervisor);
     title::show(&config);
     // Before the first connection is taken: who can connect can rely on it.
     leftovers.write_pid();
-    let shard = start_shard(config, &process, listeners, stop.clone())
+    let running = start_shards(config, &process, listeners, &wakes, &requested)
         .inspect_err(|_| leftovers.remove())?;
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(move || watch_signals(&signals, &stop))
+        .spawn(move || watch_signals(&signals, &requested, &wakes))
         .map_err(|e| format!("thread: {e}"))?;
     log::info!("Ready to accept connections");
     supervisor.ready();
     if let Some(daemon) = daemon.take() {
         daemon.ready().map_err(|e| format!("/dev/null: {e}"))?;
     }
-    let ended = shard.join();
+    let ended: Vec<_> = running.into_iter().map(Shard::join).collect();
     supervisor.stopping();
     leftovers.remove();
-    match ended {
-        Ok(result) => result.map_err(|e| format!("event loop: {e}"))?,
-        Err(e) => return Err(format!("the shard has ended: {e}")),
+    for ended in ended {
+        match ended {
+            Ok(result) => result.map_err(|e| format!("event loop: {e}"))?,
+            Err(e) => return Err(format!("a shard has ended: {e}")),
+        }
     }
     log::warn!("Shoal is now ready to exit, bye bye...");
     Ok(())
@@ -109,22 +112,73 @@ pub fn table(config: &Config) -> Result<CommandTable, LoadError> {
     .map_err(|bad| LoadError::at(config.renames()[bad.index].origin.clone(), bad.reason))
 }
 
-/// Starts the thread of the shard; returns when it serves, or cannot.
-fn start_shard(
+/// How many shards there are: as configured, or one for each core that the process may use.
+pub fn shards(config: &Config) -> usize {
+    match config.shards() {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        shards => shards,
+    }
+}
+
+/// Starts the threads of the shards; returns when all serve, or one cannot. The first one listens.
+fn start_shards(
     config: Config,
     process: &Arc<Process>,
     listeners: Vec<Listener>,
-    stop: StopSignal,
-) -> Result<Shard, String> {
+    wakes: &[Wake],
+    requested: &Arc<AtomicBool>,
+) -> Result<Vec<Shard>, String> {
     // glommio panics where it cannot have a ring.
     io_uring::IoUring::new(2).map_err(|e| io_uring_error(&e))?;
     let seed = random().map_err(|e| format!("no random numbers: {e}"))?;
     let seed = seed.map(u64::from_ne_bytes);
-    let known = Listeners::new(&listeners).map_err(|e| format!("listening sockets: {e}"))?;
-    let process = Arc::clone(process);
+    let mut listeners = Some(listeners);
+    let mut shards = Vec::new();
+    for node in mesh::connect(wakes.len(), LINKS) {
+        let stop = StopSignal {
+            requested: Arc::clone(requested),
+            wake: wakes[node.core()].clone(),
+        };
+        let start = Start {
+            config: config.clone(),
+            process: Arc::clone(process),
+            listeners: listeners.take().unwrap_or_default(),
+            peers: wakes.to_vec(),
+            stop,
+            node,
+            seed,
+        };
+        shards.push(start_shard(start)?);
+    }
+    Ok(shards)
+}
+
+/// What the thread of a shard begins with.
+struct Start {
+    config: Config,
+    process: Arc<Process>,
+    listeners: Vec<Listener>,
+    /// What wakes each shard.
+    peers: Vec<Wake>,
+    stop: StopSignal,
+    node: remote::Node,
+    seed: [u64; 4],
+}
+
+/// Starts the thread of a shard; returns when it serves, or cannot.
+fn start_shard(start: Start) -> Result<Shard, String> {
+    let Start {
+        config,
+        process,
+        listeners,
+        peers,
+        stop,
+        node,
+        seed,
+    } = start;
     let (started, start) = std::sync::mpsc::channel();
     let shard = LocalExecutorBuilder::new(placement())
-        .name("shoal-0")
+        .name(&format!("shoal-{}", node.core()))
         .io_memory(EXECUTOR_MEMORY)
         .preempt_timer(PREEMPT)
         .spawn(move || async move {
@@ -135,8 +189,9 @@ fn start_shard(
                     return Ok(());
                 }
             };
-            let core = Core::new(config, process, known, stop.wake.clone(), seed);
-            let event_loop = EventLoop::new(driver, core, Background::default(), listeners, stop);
+            let core = Core::new(config, process, stop.wake.clone(), node, seed);
+            let background = Background::default();
+            let event_loop = EventLoop::new(driver, core, background, listeners, stop, peers);
             let _ = started.send(Ok(()));
             event_loop.run().await
         })
@@ -156,7 +211,7 @@ fn io_uring_error(e: &io::Error) -> String {
     )
 }
 
-/// Where the only shard runs: wherever the scheduler puts it. Servers that share a machine would all
+/// Where a shard runs: wherever the scheduler puts it. Servers that share a machine would all
 /// pin themselves to its first core, and under Debian's unit for Redis the system call is forbidden;
 /// who wants a certain core says so with `taskset` or `CPUAffinity=`.
 fn placement() -> Placement {
@@ -180,7 +235,12 @@ fn fit_clients(config: &mut Config) {
     }
 }
 
-fn describe(table: CommandTable, supervisor: Supervisor) -> Result<Process, String> {
+fn describe(
+    table: CommandTable,
+    supervisor: Supervisor,
+    shards: usize,
+    control: Control,
+) -> Result<Process, String> {
     let bytes: [[u8; 4]; 5] = random().map_err(|e| format!("no random numbers: {e}"))?;
     let mut run_id = String::with_capacity(40);
     for b in bytes.as_flattened() {
@@ -190,13 +250,13 @@ fn describe(table: CommandTable, supervisor: Supervisor) -> Result<Process, Stri
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     Ok(Process {
-        table,
         run_id,
         started_ms: now.as_millis() as i64,
         executable: std::env::current_exe()
             .map(|p| p.display().to_string())
             .unwrap_or_default(),
         supervised: supervisor.name(),
+        ..Process::new(table, control, shards)
     })
 }
 
@@ -309,7 +369,7 @@ fn block_signals() -> libc::sigset_t {
 }
 
 /// The first signal asks the shards to end, the second ends the process.
-fn watch_signals(set: &libc::sigset_t, stop: &StopSignal) {
+fn watch_signals(set: &libc::sigset_t, requested: &AtomicBool, wakes: &[Wake]) {
     loop {
         let mut signal = 0;
         // SAFETY: both pointers are valid.
@@ -320,12 +380,12 @@ fn watch_signals(set: &libc::sigset_t, stop: &StopSignal) {
             libc::SIGINT => "SIGINT",
             _ => "SIGTERM",
         };
-        if stop.requested.swap(true, Ordering::AcqRel) {
+        if requested.swap(true, Ordering::AcqRel) {
             log::warn!("Received {name} again: ending at once");
             // SAFETY: ends the process; that nothing runs any more is the purpose.
             unsafe { libc::_exit(1) };
         }
         log::warn!("Received {name} scheduling shutdown...");
-        stop.wake.ring();
+        wakes.iter().for_each(Wake::ring);
     }
 }

@@ -99,6 +99,10 @@ pub struct Stats {
     /// Passes of the loop by duration: entry `i` counts those of less than 2^i microseconds.
     pub pass_histogram: [u64; 32],
     pub rate: TickRate,
+    /// Batches of clients that had commands for other shards.
+    pub flights: u64,
+    /// Commands on keys of several shards.
+    pub transactions: u64,
     /// `latency-tracking`.
     pub tracks_latency: bool,
 }
@@ -121,6 +125,16 @@ impl Stats {
         if self.tracks_latency {
             let latency = stats.latency.get_or_insert_default();
             latency.add(ticks / calls.max(1), calls);
+        }
+    }
+
+    /// Notes a command that several shards have executed; they have noted its time themselves.
+    pub fn note_shared_call(&mut self, command: usize, ticks: u64) {
+        let stats = &mut self.commands[command];
+        stats.calls += 1;
+        self.commands_processed += 1;
+        if self.tracks_latency {
+            stats.latency.get_or_insert_default().add(ticks, 1);
         }
     }
 

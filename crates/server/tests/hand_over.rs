@@ -7,6 +7,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use shoal::background::Background;
 use shoal::config::Config;
 use shoal::config::args::CommandLine;
+use shoal::control::Control;
 use shoal::core::{Core, Process};
 use shoal::driver::uring::Uring;
 use shoal::event_loop::{EventLoop, StopSignal};
@@ -54,13 +55,8 @@ impl Shard {
             requested: Arc::new(AtomicBool::new(false)),
             wake: Wake::new().unwrap(),
         };
-        let process = Process {
-            table: Table::new(command::FAMILIES, command::CONTAINERS, session::rows()),
-            run_id: String::new(),
-            started_ms: 0,
-            executable: String::new(),
-            supervised: "no",
-        };
+        let table = Table::new(command::FAMILIES, command::CONTAINERS, session::rows());
+        let process = Process::new(table, Control::new(config.clone(), known), 1);
         let its_stop = stop.clone();
         let thread = std::thread::spawn(move || {
             let executor = LocalExecutorBuilder::new(Placement::Unbound)
@@ -72,9 +68,13 @@ impl Shard {
                 let background = Background::default();
                 work(&background);
                 let wake = its_stop.wake.clone();
-                let core = Core::new(config, Arc::new(process), known, wake, [1, 2, 3, 4]);
+                let limits = mesh::Limits { ring: 2, outbox: 2 };
+                let node = mesh::connect(1, limits).remove(0);
+                let core = Core::new(config, Arc::new(process), wake.clone(), node, [1, 2, 3, 4]);
                 let driver = Uring::new().unwrap();
-                let event_loop = EventLoop::new(driver, core, background, listeners, its_stop);
+                let peers = vec![wake];
+                let event_loop =
+                    EventLoop::new(driver, core, background, listeners, its_stop, peers);
                 event_loop.run().await.unwrap();
             });
         });

@@ -111,6 +111,13 @@ pub trait Driver {
     /// Answers [`Event::Readable`] once when the descriptor is.
     fn watch(&mut self, descriptor: i32);
 
+    /// What [`Driver::wake`] of another thread's driver takes to end a wait of this one; none if the
+    /// system cannot.
+    fn bell(&self) -> Option<i32>;
+
+    /// Ends the present or next wait of another thread's driver, with the next wait of this one.
+    fn wake(&mut self, bell: i32);
+
     /// Submits what is queued and waits for something to happen: not at all with `Some(ZERO)`,
     /// without end with `None`.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;

@@ -26,6 +26,11 @@ const RECV: u64 = 2;
 const SEND: u64 = 3;
 const WATCH: u64 = 4;
 const CANCEL: u64 = 5;
+const WAKE: u64 = 6;
+
+/// The oldest kernel whose rings with deferred task work are woken by messages of other rings: the
+/// first with long support among those that do it right.
+const MESSAGES_SINCE: (u32, u32) = (6, 6);
 
 fn tag(kind: u64, id: u32) -> u64 {
     kind << 56 | u64::from(id)
@@ -79,6 +84,8 @@ pub struct Uring {
     /// Buffer that the last event used up.
     lent: Option<u16>,
     closed: Vec<ConnId>,
+    /// Whether other rings can send messages to this one.
+    takes_messages: bool,
     /// Times that the kernel was entered, for INFO.
     pub enters: u64,
 }
@@ -117,6 +124,8 @@ impl Uring {
             taken: 0,
             lent: None,
             closed: Vec::new(),
+            takes_messages: probe.is_supported(opcode::MsgRingData::CODE)
+                && kernel() >= MESSAGES_SINCE,
             enters: 0,
         })
     }
@@ -304,6 +313,24 @@ impl Flight {
     }
 }
 
+/// Major and minor number of the running kernel; zeros if it does not tell.
+fn kernel() -> (u32, u32) {
+    // SAFETY: a utsname of zeros is valid, and uname fills it with C strings.
+    let release = unsafe {
+        let mut system: libc::utsname = std::mem::zeroed();
+        libc::uname(&raw mut system);
+        system.release
+    };
+    let text: String = release
+        .iter()
+        .map(|c| char::from(c.to_ne_bytes()[0]))
+        .collect();
+    let mut numbers = text
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 impl Driver for Uring {
     fn listen(&mut self, listener: usize, socket: OwnedFd) {
         assert_eq!(
@@ -436,6 +463,18 @@ impl Driver for Uring {
         let entry = opcode::PollAdd::new(types::Fd(descriptor), libc::POLLIN as u32)
             .build()
             .user_data(tag(WATCH, 0));
+        self.push(entry);
+    }
+
+    fn bell(&self) -> Option<i32> {
+        self.takes_messages.then(|| self.ring.as_raw_fd())
+    }
+
+    fn wake(&mut self, bell: i32) {
+        let entry = opcode::MsgRingData::new(types::Fd(bell), 0, tag(WAKE, 0), None)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(tag(WAKE, 0));
         self.push(entry);
     }
 

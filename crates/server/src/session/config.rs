@@ -3,13 +3,16 @@
 //! [`Config`] checks and stores values; here a change is put into effect. Settings that are read
 //! where they are needed take effect by being stored, those that are copied out of the configuration
 //! by [`Core::apply_config`]; what can fail (a directory, a port, a number of clients) is tried
-//! first, and undone when something else fails.
+//! first, and undone when something else fails. The change is made once, in [`Control`]; then every
+//! shard takes it over.
 //!
 //! To make another directive do something when it is set: see [`Core::apply_config`], or
 //! [`put_into_effect`] if that may fail.
 
 use crate::config::{Config, Directive, RewriteError, SetError};
-use crate::core::{Core, Host, HostHandler, Request};
+use crate::control::Control;
+use crate::core::{Core, Host, HostHandler};
+use crate::remote::survey::{self, Topic, Whom};
 use crate::sampler::Sampler;
 use crate::tasks::Finish;
 use crate::{descriptors, logging, title};
@@ -18,7 +21,7 @@ use command::table::Row;
 use command::{Effect, Error, Flags, Outcome, Spec};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const ROW: Spec = Spec {
@@ -124,19 +127,23 @@ fn set(host: &mut Host<'_>) -> Outcome {
         return Err(Error::SYNTAX);
     };
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
-    change(host, &pairs).map_err(|refused| Error::bytes(refused.message()))?;
-    host.reply.ok();
-    Ok(Effect::Read)
+    let is_local = host.client.session.peer.is_local();
+    let process = Arc::clone(&host.core.process);
+    change(&mut process.control(), is_local, &pairs)
+        .map_err(|refused| Error::bytes(refused.message()))?;
+    survey::ask(host, Whom::All, Topic::Reload, survey::answer_ok)
 }
 
-fn change(host: &mut Host<'_>, pairs: &[(&[u8], &[u8])]) -> Result<(), SetError> {
-    let core = &mut *host.core;
-    let is_local = host.client.session.peer.is_local();
-    let guarded = core.config.enable_protected_configs().allows(is_local);
-    let mut next = core.config.clone();
+fn change(
+    control: &mut Control,
+    is_local: bool,
+    pairs: &[(&[u8], &[u8])],
+) -> Result<(), SetError> {
+    let guarded = control.config.enable_protected_configs().allows(is_local);
+    let mut next = control.config.clone();
     let changed = next.set(pairs, guarded)?;
-    put_into_effect(core, next, &changed)?;
-    for notice in changed.iter().filter_map(|d| core.config.notice(d)) {
+    put_into_effect(control, next, &changed)?;
+    for notice in changed.iter().filter_map(|d| control.config.notice(d)) {
         log::warn!("CONFIG SET: {}", notice.text);
     }
     Ok(())
@@ -144,7 +151,7 @@ fn change(host: &mut Host<'_>, pairs: &[(&[u8], &[u8])]) -> Result<(), SetError>
 
 /// Makes `next` the configuration, or nothing.
 fn put_into_effect(
-    core: &mut Core,
+    control: &mut Control,
     mut next: Config,
     changed: &[&'static Directive],
 ) -> Result<(), SetError> {
@@ -165,21 +172,20 @@ fn put_into_effect(
         enter_dir(&mut next)?;
     }
     if has("port") || has("bind") {
-        move_tcp(core, &next, has("port")).inspect_err(|_| {
+        move_tcp(control, &next, has("port")).inspect_err(|_| {
             if has("dir")
-                && let Err(e) = std::env::set_current_dir(core.config.dir())
+                && let Err(e) = std::env::set_current_dir(control.config.dir())
             {
-                log::error!("Back to {}: {e}", core.config.dir().display());
+                log::error!("Back to {}: {e}", control.config.dir().display());
             }
         })?;
     }
-    core.config = next;
-    core.apply_config();
+    control.configure(next);
     if has("loglevel") {
-        logging::set(&core.config);
+        logging::set(&control.config);
     }
     if has("proc-title-template") || has("port") || has("bind") {
-        title::show(&core.config);
+        title::show(&control.config);
     }
     Ok(())
 }
@@ -199,15 +205,15 @@ fn enter_dir(next: &mut Config) -> Result<(), SetError> {
         .map_err(|reason| SetError::refused("dir", reason))
 }
 
-fn move_tcp(core: &mut Core, next: &Config, port: bool) -> Result<(), SetError> {
-    let listeners = core.listeners.move_tcp(next).map_err(|error| {
+fn move_tcp(control: &mut Control, next: &Config, port: bool) -> Result<(), SetError> {
+    let listeners = control.listeners.move_tcp(next).map_err(|error| {
         log::warn!("{error}");
         match port {
             true => SetError::refused("port", "Unable to listen on this port. Check server logs."),
             false => SetError::refused("bind", "Failed to bind to specified addresses."),
         }
     })?;
-    core.requests.push(Request::MoveTcp(listeners));
+    control.moved = Some(listeners);
     Ok(())
 }
 
@@ -216,11 +222,14 @@ fn rewrite(host: &mut Host<'_>) -> Outcome {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     /// Number of the newest configuration written. Its lock lets one thread at a time write.
     static WRITTEN: Mutex<u64> = Mutex::new(0);
-    let config = host.core.config.clone();
+    let control = host.core.process.control();
+    let config = control.config.clone();
     if config.file().is_none() {
         return Err(Error::new(RewriteError::NoFile.to_string()));
     }
+    // Numbers are in the order of the configurations while nobody can change them.
     let number = NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
+    drop(control);
     let command = host.client.session.last_command;
     host.core.tasks.start(host.client, move || -> Finish {
         let mut written = WRITTEN.lock().unwrap_or_else(|e| e.into_inner());
@@ -250,9 +259,14 @@ fn rewrite(host: &mut Host<'_>) -> Outcome {
 }
 
 fn resetstat(host: &mut Host<'_>) -> Outcome {
-    host.core.stats.reset();
-    host.core.shard.reset_stats();
-    host.core.sampler = Sampler::default();
-    host.reply.ok();
-    Ok(Effect::Read)
+    survey::ask(host, Whom::All, Topic::ResetStats, survey::answer_ok)
+}
+
+impl Core {
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&mut self) {
+        self.stats.reset();
+        self.shard.reset_stats();
+        self.sampler = Sampler::default();
+    }
 }

@@ -1,16 +1,20 @@
 //! DEBUG: looking inside, and making things happen that tests need. What concerns the data is in
-//! [`command::debug`].
+//! [`command::debug`], and runs on the shards that have it.
 //!
 //! Only who is allowed by `enable-debug-command` may call it: it can stop the server. A subcommand
 //! is a row of [`SUBCOMMANDS`]; those of Redis that are about parts that Shoal does not have are
 //! unknown here.
 
 use crate::config::kind::{Kind, Mode, Value};
-use crate::core::{Host, HostHandler};
+use crate::core::{Core, Host, HostHandler};
+use crate::remote::survey::{self, Finding, Findings, Question, Topic, Whom};
 use ::command::spec::{Argument, ArgumentKind};
 use ::command::table::Row;
 use ::command::{Context, Effect, Error, Flags, Handler, Outcome, Spec, debug};
-use resp::{Protocol, Reply};
+use engine::Placement;
+use resp::number::parse_i64;
+use resp::reply::Mark;
+use resp::{Args, Protocol, Reply};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -69,7 +73,18 @@ impl Default for Switches {
 #[derive(Clone, Copy)]
 enum Run {
     Host(HostHandler),
-    Data(Handler),
+    /// Run on the data of some shards; the second half makes one answer of theirs.
+    Data(Handler, Reach, survey::Sum),
+}
+
+/// Whose data.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// That of the shard of the key that is argument 2.
+    Key,
+    All,
+    /// It needs none.
+    Any,
 }
 
 struct Subcommand {
@@ -99,27 +114,32 @@ const fn row(
 
 const ANY: usize = usize::MAX;
 
+/// A subcommand on one key.
+const fn on_key(handler: Handler) -> Run {
+    Run::Data(handler, Reach::Key, only)
+}
+
 /// A row per line, so that it reads as a table.
 #[rustfmt::skip]
 static SUBCOMMANDS: &[Subcommand] = &[
     row("digest", 0..=0, "", "A digest of all databases, the one that Redis computes.", Run::Host(digest)),
-    row("digest-value", 0..=ANY, "<key> [<key> ...]", "A digest of each value.", Run::Data(debug::digest_value)),
+    row("digest-value", 0..=ANY, "<key> [<key> ...]", "A digest of each value.", Run::Data(debug::digest_value, Reach::All, digest_values)),
     row("error", 1..=1, "<string>", "Answers an error with this text.", Run::Host(error)),
     row("help", 0..=0, "", "Lists the subcommands.", Run::Host(help)),
-    row("htstats", 1..=2, "<dbid> [full]", "How a database's table is filled.", Run::Data(debug::htstats)),
-    row("htstats-key", 1..=2, "<key> [full]", "How the table of a value is filled.", Run::Data(debug::htstats_key)),
+    row("htstats", 1..=2, "<dbid> [full]", "How a database's table is filled.", Run::Host(htstats)),
+    row("htstats-key", 1..=2, "<key> [full]", "How the table of a value is filled.", on_key(debug::htstats_key)),
     row("log", 1..=1, "<message>", "Writes a message to the log.", Run::Host(log)),
-    row("object", 1..=2, "<key> [fast]", "Encoding, size and last use of a value.", Run::Data(debug::object)),
+    row("object", 1..=2, "<key> [fast]", "Encoding, size and last use of a value.", on_key(debug::object)),
     row("panic", 0..=0, "", "Ends the server as a bug would.", Run::Host(panic)),
     row("pause-cron", 1..=1, "<0|1>", "Stops the periodic work, or lets it go on.", Run::Host(pause_cron)),
-    row("populate", 1..=3, "<count> [<prefix>] [<size>]", "Makes keys prefix:0, prefix:1 and so on.", Run::Data(debug::populate)),
+    row("populate", 1..=3, "<count> [<prefix>] [<size>]", "Makes keys prefix:0, prefix:1 and so on.", Run::Data(populate, Reach::All, all_alike)),
     row("protocol", 1..=1, "<type>", "Answers a value of a type of the protocol.", Run::Host(protocol)),
     row("quicklist-packed-threshold", 1..=1, "<size>", "From which size list elements stand alone; 0: 1gb.", Run::Host(packed_threshold)),
     row("replybuffer", 2..=2, "<PEAK-RESET-TIME|RESIZING> <value>", "Refused: output buffers are pooled and never resized.", Run::Host(replybuffer)),
     row("set-active-expire", 1..=1, "<0|1>", "Whether expired keys are removed that nobody reads.", Run::Host(set_active_expire)),
     row("set-disable-deny-scripts", 1..=1, "<0|1>", "Whether scripts may call what is forbidden to them.", Run::Host(set_disable_deny_scripts)),
-    row("sleep", 1..=1, "<seconds>", "Stops the server for a time.", Run::Host(sleep)),
-    row("stringmatch-len", 2..=2, "<pattern> <string>", "Whether a pattern matches.", Run::Data(debug::stringmatch_len)),
+    row("sleep", 1..=1, "<seconds>", "Stops the caller's shard for a time.", Run::Host(sleep)),
+    row("stringmatch-len", 2..=2, "<pattern> <string>", "Whether a pattern matches.", Run::Data(debug::stringmatch_len, Reach::Any, only)),
 ];
 
 fn debug(host: &mut Host<'_>) -> Outcome {
@@ -131,21 +151,121 @@ fn debug(host: &mut Host<'_>) -> Outcome {
              option in the configuration file, and then restart the server.",
         ));
     }
-    let arguments = host.args.len() - 2;
-    let subcommand = SUBCOMMANDS
-        .iter()
-        .find(|s| host.args.is(1, s.name) && s.arguments.contains(&arguments));
-    match subcommand.ok_or_else(|| unknown(host))?.run {
+    match find(host.args).ok_or_else(|| unknown(host))?.run {
         Run::Host(handler) => handler(host),
-        Run::Data(handler) => handler(&mut Context {
-            shard: &mut host.core.shard,
-            db: host.client.db,
-            args: host.args,
-            hash: None,
-            reply: host.reply,
-            settings: &host.core.settings,
-        }),
+        Run::Data(_, reach, sum) => {
+            let whom = match reach {
+                Reach::Key => Whom::One(host.core.placement.of(host.args.get(2))),
+                Reach::All => Whom::All,
+                Reach::Any => Whom::One(host.core.me),
+            };
+            survey::ask(host, whom, Topic::Debug, sum)
+        }
     }
+}
+
+fn find(args: Args<'_>) -> Option<&'static Subcommand> {
+    let arguments = args.len().checked_sub(2)?;
+    let mut subcommands = SUBCOMMANDS.iter();
+    subcommands.find(|s| args.is(1, s.name) && s.arguments.contains(&arguments))
+}
+
+/// Runs a subcommand on this shard's data.
+pub fn on_data(core: &mut Core, question: &Question) -> Result<Reply, Error> {
+    let Some(Run::Data(handler, ..)) = find(question.args()).map(|s| s.run) else {
+        unreachable!("shards are asked for subcommands on data");
+    };
+    let mut reply = Reply::new(question.protocol);
+    handler(&mut Context {
+        shard: &mut core.shard,
+        db: question.db,
+        args: question.args(),
+        hash: None,
+        reply: &mut reply,
+        settings: &core.settings,
+    })?;
+    Ok(reply)
+}
+
+/// What shards have answered to a subcommand on data; the first error if there are any.
+fn replies(findings: Findings) -> Result<Vec<(usize, Reply)>, Error> {
+    let replies = findings.into_iter().map(|(shard, finding)| match finding {
+        Finding::Reply(reply) => reply.map(|reply| (shard, reply)),
+        _ => unreachable!("replies were asked for"),
+    });
+    replies.collect()
+}
+
+/// The answer of the only shard that was asked.
+fn only(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    for (_, reply) in replies(findings)? {
+        host.reply.append(&reply, Mark::default(), reply.mark());
+    }
+    Ok(Effect::Read)
+}
+
+/// All shards say the same.
+fn all_alike(host: &mut Host<'_>, mut findings: Findings) -> Outcome {
+    let failed = |(_, finding): &(usize, Finding)| matches!(finding, Finding::Reply(Err(_)));
+    if let Some(i) = findings.iter().position(failed) {
+        findings.swap(0, i);
+    }
+    findings.truncate(1);
+    only(host, findings)
+}
+
+/// Each key's element from the shard that has the key.
+fn digest_values(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let replies = replies(findings)?;
+    let mut at: Vec<Mark> = replies
+        .iter()
+        .map(|(_, reply)| reply.aggregate(Mark::default()).1)
+        .collect();
+    let keys = host.args.from(2);
+    host.reply.array(keys.len());
+    for key in keys.iter() {
+        let owner = host.core.placement.of(key);
+        for ((shard, reply), at) in replies.iter().zip(&mut at) {
+            let (_, end) = reply.value(*at);
+            if *shard == owner {
+                host.reply.append(reply, *at, end);
+            }
+            *at = end;
+        }
+    }
+    Ok(Effect::Read)
+}
+
+fn htstats(host: &mut Host<'_>) -> Outcome {
+    let db = parse_i64(host.args.get(2)).ok_or(Error::NOT_INTEGER)?;
+    let db = usize::try_from(db).ok();
+    let db = db.filter(|db| *db < host.core.shard.databases());
+    let db = db.ok_or(Error::new("ERR Out of range database"))?;
+    survey::ask(host, Whom::All, Topic::Table { db }, htstats_of)
+}
+
+/// A table for each shard.
+fn htstats_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let alone = findings.len() == 1;
+    let mut all = String::new();
+    for (shard, finding) in findings {
+        let Finding::Text(text) = finding else {
+            unreachable!("texts were asked for");
+        };
+        if !alone {
+            all.push_str(&format!("[Shard {shard}]\n"));
+        }
+        all.push_str(&text);
+    }
+    host.reply.verbatim(b"txt", all.as_bytes());
+    Ok(Effect::Read)
+}
+
+/// Every shard makes those of the keys that it owns.
+fn populate(ctx: &mut Context<'_>) -> Outcome {
+    let (shard, shards) = (ctx.settings.shard, ctx.settings.shards);
+    let placement = Placement::new(shards);
+    debug::populate(ctx, |key| placement.of(key) == shard)
 }
 
 fn unknown(host: &Host<'_>) -> Error {
@@ -184,21 +304,24 @@ fn is_on(word: &[u8]) -> bool {
 }
 
 fn set_active_expire(host: &mut Host<'_>) -> Outcome {
-    host.core.debug.active_expire = is_on(host.args.get(2));
-    host.reply.ok();
-    Ok(Effect::Read)
+    let on = is_on(host.args.get(2));
+    switch(host, |switches| switches.active_expire = on)
+}
+
+/// Changes a switch for all shards.
+fn switch(host: &mut Host<'_>, change: impl FnOnce(&mut Switches)) -> Outcome {
+    change(&mut host.core.process.control().switches);
+    survey::ask(host, Whom::All, Topic::Reload, survey::answer_ok)
 }
 
 fn set_disable_deny_scripts(host: &mut Host<'_>) -> Outcome {
-    host.core.debug.scripts_call_all = is_on(host.args.get(2));
-    host.reply.ok();
-    Ok(Effect::Read)
+    let on = is_on(host.args.get(2));
+    switch(host, |switches| switches.scripts_call_all = on)
 }
 
 fn pause_cron(host: &mut Host<'_>) -> Outcome {
-    host.core.debug.cron_paused = is_on(host.args.get(2));
-    host.reply.ok();
-    Ok(Effect::Read)
+    let on = is_on(host.args.get(2));
+    switch(host, |switches| switches.cron_paused = on)
 }
 
 fn packed_threshold(host: &mut Host<'_>) -> Outcome {
@@ -216,9 +339,7 @@ fn packed_threshold(host: &mut Host<'_>) -> Outcome {
             ));
         }
     };
-    host.core.debug.packed_threshold = bytes;
-    host.reply.ok();
-    Ok(Effect::Read)
+    switch(host, |switches| switches.packed_threshold = bytes)
 }
 
 fn replybuffer(host: &mut Host<'_>) -> Outcome {
@@ -232,7 +353,16 @@ fn replybuffer(host: &mut Host<'_>) -> Outcome {
 }
 
 fn digest(host: &mut Host<'_>) -> Outcome {
-    host.reply.simple(&debug::digest(&host.core.shard));
+    survey::ask(host, Whom::All, Topic::Digest, digest_of)
+}
+
+fn digest_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let parts = findings.into_iter().map(|(_, finding)| match finding {
+        Finding::Digests(sums) => sums,
+        _ => unreachable!("digests were asked for"),
+    });
+    let parts: Vec<_> = parts.collect();
+    host.reply.simple(&debug::combine(&parts).hex());
     Ok(Effect::Read)
 }
 
@@ -252,7 +382,7 @@ fn panic(_: &mut Host<'_>) -> Outcome {
     panic!("DEBUG PANIC was called");
 }
 
-/// Nobody is served meanwhile: that is the purpose.
+/// None of the shard's clients is served meanwhile, and none of its keys: that is the purpose.
 fn sleep(host: &mut Host<'_>) -> Outcome {
     let seconds = std::str::from_utf8(host.args.get(2));
     let seconds = seconds.ok().and_then(|s| s.parse().ok()).unwrap_or(0.0);

@@ -2,19 +2,21 @@
 //!
 //! A field is here if its value is measured or counted; what Redis reports of a feature that is not
 //! here is left out, except for counts that are zero because nobody can have used it. To add a
-//! field, write a line in its section's function; a section is a row of [`SECTIONS`].
+//! field, write a line in its section's function, and if each shard has its own part of the figure,
+//! add it to [`Report`]; a section is a row of [`SECTIONS`].
 
 use super::memory::{Figures, human, ratio};
-use crate::clients::Client;
+use super::report::{PerShard, Report};
 use crate::core::{Core, Host, HostHandler};
 use crate::listen::Address;
+use crate::remote::survey::{self, Findings, Topic, Whom};
 use crate::stats::CommandStats;
 use crate::{cpu, memory};
 use command::spec::{Argument, ArgumentKind};
 use command::table::Row;
 use command::{Effect, Flags, Outcome, Spec};
 use engine::Scope;
-use resp::Reply;
+use resp::Args;
 use std::fmt::{Display, Write as _};
 
 static INFO: Spec = Spec {
@@ -43,10 +45,10 @@ pub fn rows() -> Vec<Row<HostHandler>> {
 /// What a section is written from, and to.
 struct Page<'a> {
     text: String,
-    core: &'a mut Core,
-    /// The caller, which is not among the core's clients, and its reply so far.
-    caller: &'a Client,
-    reply: &'a Reply,
+    /// Of the caller's shard: what all shards have alike.
+    core: &'a Core,
+    /// Of all shards.
+    report: &'a Report,
 }
 
 impl Page<'_> {
@@ -70,6 +72,8 @@ struct Section {
     title: &'static str,
     /// Whether INFO without arguments shows it.
     usual: bool,
+    /// Whether it is about each command, which is much to be told.
+    per_command: bool,
     write: fn(&mut Page<'_>),
 }
 
@@ -77,7 +81,15 @@ const fn section(title: &'static str, usual: bool, write: fn(&mut Page<'_>)) -> 
     Section {
         title,
         usual,
+        per_command: false,
         write,
+    }
+}
+
+const fn per_command(title: &'static str, write: fn(&mut Page<'_>)) -> Section {
+    Section {
+        per_command: true,
+        ..section(title, false, write)
     }
 }
 
@@ -91,28 +103,35 @@ const SECTIONS: &[Section] = &[
     section("Replication", true, replication),
     section("CPU", true, cpu_section),
     section("Modules", true, |_| {}),
-    section("Commandstats", false, commandstats),
+    per_command("Commandstats", commandstats),
     section("Errorstats", true, errorstats),
-    section("Latencystats", false, latencystats),
+    per_command("Latencystats", latencystats),
     section("Cluster", true, cluster),
     section("Keyspace", true, keyspace),
     section("Shoal", true, shoal),
 ];
 
-fn info(host: &mut Host<'_>) -> Outcome {
-    let asked = |word: &str| (1..host.args.len()).any(|i| host.args.is(i, word));
+/// The sections that the arguments ask for.
+fn wanted(args: Args<'_>) -> impl Iterator<Item = &'static Section> {
+    let asked = move |word: &str| (1..args.len()).any(|i| args.is(i, word));
     let all = asked("all") || asked("everything");
-    let usual = host.args.len() == 1 || asked("default");
-    let wanted = SECTIONS
-        .iter()
-        .filter(|s| all || usual && s.usual || asked(s.title));
+    let usual = args.len() == 1 || asked("default");
+    let sections = SECTIONS.iter();
+    sections.filter(move |s| all || usual && s.usual || asked(s.title))
+}
+
+fn info(host: &mut Host<'_>) -> Outcome {
+    let commands = wanted(host.args).any(|s| s.per_command);
+    survey::ask(host, Whom::All, Topic::Report { commands }, info_of)
+}
+
+fn info_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
     let mut page = Page {
         text: String::new(),
         core: host.core,
-        caller: host.client,
-        reply: host.reply,
+        report: &Report::merged(findings),
     };
-    for section in wanted {
+    for section in wanted(host.args) {
         if !page.text.is_empty() {
             page.text.push_str("\r\n");
         }
@@ -176,14 +195,15 @@ fn system_name() -> String {
 /// A line for each kind of listening socket.
 fn listeners(core: &Core) -> Vec<String> {
     let mut lines = Vec::new();
-    if core.listeners.addresses().any(Address::is_tcp) {
+    let control = core.process.control();
+    if control.listeners.addresses().any(Address::is_tcp) {
         let addresses = core.config.bind().iter();
         let binds: String = addresses
             .map(|a| format!("bind={},", String::from_utf8_lossy(a)))
             .collect();
         lines.push(format!("name=tcp,{binds}port={}", core.config.port()));
     }
-    for address in core.listeners.addresses() {
+    for address in control.listeners.addresses() {
         if let Address::Unix(path) = address {
             lines.push(format!("name=unix,bind={path}"));
         }
@@ -192,23 +212,16 @@ fn listeners(core: &Core) -> Vec<String> {
 }
 
 fn clients(page: &mut Page<'_>) {
-    let core = &*page.core;
-    let largest = |size: &dyn Fn(&Client) -> usize| {
-        let sizes = core.clients.iter().chain([page.caller]).map(size);
-        sizes.max().unwrap_or(0)
-    };
-    let input = largest(&|c| c.input.memory());
-    let output = largest(&|c| c.reply.len() + c.session.in_flight).max(page.reply.len());
-    let (connected, limit) = (core.clients.len(), core.config.maxclients());
-    let paused = core.clients.paused();
+    let (core, crowd) = (page.core, page.report.clients);
+    let limit = core.config.maxclients();
     let pause = core.pause;
     let left_ms = pause.until_ms().map_or(0, |until| until - core.now_ms());
-    page.line("connected_clients", connected);
+    page.line("connected_clients", crowd.connected);
     page.line("cluster_connections", 0);
     page.line("maxclients", limit);
-    page.line("client_recent_max_input_buffer", input);
-    page.line("client_recent_max_output_buffer", output);
-    page.line("blocked_clients", paused);
+    page.line("client_recent_max_input_buffer", crowd.input_max);
+    page.line("client_recent_max_output_buffer", crowd.output_max);
+    page.line("blocked_clients", crowd.paused);
     page.line("tracking_clients", 0);
     page.line("pubsub_clients", 0);
     page.line("watching_clients", 0);
@@ -227,8 +240,8 @@ fn clients(page: &mut Page<'_>) {
 }
 
 fn memory_section(page: &mut Page<'_>) {
-    let figures = Figures::new(page.core, page.caller);
-    let (pending, freed) = page.core.shard.trash();
+    let figures = Figures::new(page.report);
+    let (pending, freed) = page.report.trash;
     let config = &page.core.config;
     let limit = config.maxmemory();
     let policy = config.get(&[b"maxmemory-policy"]).pop();
@@ -291,7 +304,7 @@ fn memory_section(page: &mut Page<'_>) {
 }
 
 fn persistence(page: &mut Page<'_>) {
-    let changes = page.core.shard.changes();
+    let changes = page.report.changes;
     page.line("loading", 0);
     page.line("async_loading", 0);
     page.line("rdb_changes_since_last_save", changes);
@@ -303,28 +316,26 @@ fn persistence(page: &mut Page<'_>) {
 }
 
 fn stats(page: &mut Page<'_>) {
-    let core = &*page.core;
-    let (keys, sampler) = (core.shard.stats, core.sampler);
+    let (keys, rates) = (page.report.keys, page.report.rates);
+    let stats = &page.report.stats;
     let kib = |bytes: u64| bytes as f64 / 1024.0;
-    let expire_us = page.micros(core.stats.expire_ticks);
-    let loops_us = page.micros(core.stats.loop_ticks);
-    let commands_us = page.micros(core.stats.command_ticks);
-    let cycles = sampler.loops.per_second();
-    let cycle_us = page.micros(sampler.loop_ticks.per_second()) / cycles.max(1) as f64;
-    let stats = &core.stats;
+    let expire_us = page.micros(stats.expire_ticks);
+    let loops_us = page.micros(stats.loop_ticks);
+    let commands_us = page.micros(stats.command_ticks);
+    let cycle_us = page.micros(rates.loop_ticks) / rates.loops.max(1) as f64;
     let fields: &[(&str, &dyn Display)] = &[
         ("total_connections_received", &stats.connections),
         ("total_commands_processed", &stats.commands_processed),
-        ("instantaneous_ops_per_sec", &sampler.commands.per_second()),
+        ("instantaneous_ops_per_sec", &rates.commands),
         ("total_net_input_bytes", &stats.bytes_in),
         ("total_net_output_bytes", &stats.bytes_out),
         (
             "instantaneous_input_kbps",
-            &format_args!("{:.2}", kib(sampler.bytes_in.per_second())),
+            &format_args!("{:.2}", kib(rates.bytes_in)),
         ),
         (
             "instantaneous_output_kbps",
-            &format_args!("{:.2}", kib(sampler.bytes_out.per_second())),
+            &format_args!("{:.2}", kib(rates.bytes_out)),
         ),
         ("rejected_connections", &stats.rejected_connections),
         ("expired_subkeys", &0),
@@ -368,7 +379,7 @@ fn stats(page: &mut Page<'_>) {
         ("eventloop_cycles", &stats.loops),
         ("eventloop_duration_sum", &(loops_us as u64)),
         ("eventloop_duration_cmd_sum", &(commands_us as u64)),
-        ("instantaneous_eventloop_cycles_per_sec", &cycles),
+        ("instantaneous_eventloop_cycles_per_sec", &rates.loops),
         ("instantaneous_eventloop_duration_usec", &(cycle_us as u64)),
         ("acl_access_denied_auth", &stats.auth_denied),
     ];
@@ -394,14 +405,13 @@ fn replication(page: &mut Page<'_>) {
 }
 
 fn cpu_section(page: &mut Page<'_>) {
-    let busy_us = page.micros(page.core.stats.loop_ticks);
-    for (of, suffix) in [
-        (cpu::PROCESS, ""),
-        (cpu::CHILDREN, "_children"),
-        // This thread's.
-        (cpu::THREAD, "_main_thread"),
+    let busy_us = page.micros(page.report.stats.loop_ticks);
+    for (used, suffix) in [
+        (cpu::used(cpu::PROCESS), ""),
+        (cpu::used(cpu::CHILDREN), "_children"),
+        // The threads that execute commands: one in Redis, here one for each shard.
+        (page.report.cpu, "_main_thread"),
     ] {
-        let used = cpu::used(of);
         page.line(
             &format!("used_cpu_sys{suffix}"),
             format_args!("{:.6}", used.system_s),
@@ -418,16 +428,16 @@ fn cpu_section(page: &mut Page<'_>) {
 }
 
 /// Commands that have been called or refused, with their statistics.
-fn used_commands(core: &Core) -> impl Iterator<Item = (&str, &CommandStats)> {
-    let entries = core.process.table.entries().iter();
+fn used_commands<'a>(page: &Page<'a>) -> impl Iterator<Item = (&'a str, &'a CommandStats)> {
+    let entries = page.core.process.table.entries().iter();
     entries
-        .zip(&core.stats.commands)
+        .zip(&page.report.stats.commands)
         .filter(|(_, s)| s.calls > 0 || s.failed > 0 || s.rejected > 0)
         .map(|(entry, stats)| (&*entry.full_name, stats))
 }
 
 fn commandstats(page: &mut Page<'_>) {
-    let text = used_commands(page.core).fold(String::new(), |mut text, (name, stats)| {
+    let text = used_commands(page).fold(String::new(), |mut text, (name, stats)| {
         let us = page.micros(stats.ticks);
         let us_per_call = us / stats.calls.max(1) as f64;
         let _ = write!(
@@ -442,9 +452,9 @@ fn commandstats(page: &mut Page<'_>) {
 }
 
 fn errorstats(page: &mut Page<'_>) {
-    for (code, count) in page.core.stats.errors.clone() {
+    for (code, count) in &page.report.stats.errors {
         page.line(
-            &format!("errorstat_{}", safe(&code)),
+            &format!("errorstat_{}", safe(code)),
             format_args!("count={count}"),
         );
     }
@@ -460,7 +470,7 @@ fn latencystats(page: &mut Page<'_>) {
     if percents.is_empty() {
         return;
     }
-    let text = used_commands(page.core).fold(String::new(), |mut text, (name, stats)| {
+    let text = used_commands(page).fold(String::new(), |mut text, (name, stats)| {
         let Some(latency) = stats.latency.as_ref().filter(|l| !l.is_empty()) else {
             return text;
         };
@@ -484,16 +494,10 @@ fn cluster(page: &mut Page<'_>) {
 }
 
 fn keyspace(page: &mut Page<'_>) {
-    for db in 0..page.core.shard.databases() {
-        let (keys, volatile) = (page.core.shard.len(db), page.core.shard.volatile(db));
-        if keys == 0 {
-            continue;
-        }
-        let ttl_ms = if volatile == 0 {
-            0
-        } else {
-            page.core.mean_ttl_ms[db]
-        };
+    let databases = page.report.databases.iter().enumerate();
+    for (db, of) in databases.filter(|(_, of)| of.keys > 0) {
+        let (keys, volatile) = (of.keys, of.volatile);
+        let ttl_ms = if volatile == 0 { 0 } else { of.ttl_ms };
         page.line(
             &format!("db{db}"),
             format_args!("keys={keys},expires={volatile},avg_ttl={ttl_ms},subexpiry=0"),
@@ -503,9 +507,9 @@ fn keyspace(page: &mut Page<'_>) {
 
 /// What is Shoal's own.
 fn shoal(page: &mut Page<'_>) {
-    let slab = page.core.shard.slab_stats();
+    let slab = page.report.slab;
     let histogram: Vec<String> = page
-        .core
+        .report
         .stats
         .pass_histogram
         .iter()
@@ -513,7 +517,30 @@ fn shoal(page: &mut Page<'_>) {
         .filter(|(_, passes)| **passes > 0)
         .map(|(i, passes)| format!("{}={passes}", 1u64 << i))
         .collect();
-    page.line("shards", 1);
+    let shards = &page.report.per_shard;
+    page.line("shards", shards.len());
+    for of in shards {
+        page.line(
+            &format!("shard{}", of.shard),
+            format_args!(
+                "keys={},clients={},commands={},flights={},transactions={},messages={},wakes={}",
+                of.keys,
+                of.clients,
+                of.commands,
+                of.flights,
+                of.transactions,
+                of.messages,
+                of.wakes
+            ),
+        );
+    }
+    let sum = |count: fn(&PerShard) -> u64| shards.iter().map(count).sum::<u64>();
+    // Batches that had commands for other shards, and commands on keys of several.
+    page.line("flights", sum(|s| s.flights));
+    page.line("transactions", sum(|s| s.transactions));
+    // Since the start, whatever CONFIG RESETSTAT does.
+    page.line("messages_sent", sum(|s| s.messages));
+    page.line("wakes_sent", sum(|s| s.wakes));
     page.line("slab_allocated", slab.allocated);
     page.line("slab_active", slab.active);
     page.line("slab_mapped", slab.mapped);

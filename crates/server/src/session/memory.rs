@@ -9,12 +9,13 @@
 //!   allocated ≤ active ≤ resident ≤ rss    slabs and allocator together, then the whole process
 //! ```
 //!
-//! *Used* is what was asked for; entries and tables come from the shard's slabs, everything else from
-//! the allocator. *Active* are the slabs' pages in use, *resident* what both hold of the system.
+//! *Used* is what was asked for; entries and tables come from the shards' slabs, everything else from
+//! the allocator, which all shards share. *Active* are the slabs' pages in use, *resident* what both hold of the system.
 
-use crate::clients::Client;
-use crate::core::{Core, Host, HostHandler};
+use super::report::Report;
+use crate::core::{Host, HostHandler};
 use crate::memory;
+use crate::remote::survey::{self, Findings, Topic, Whom};
 use command::table::Row;
 use command::{Effect, Flags, Outcome, Spec};
 use resp::Reply;
@@ -98,23 +99,20 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub fn new(core: &mut Core, caller: &Client) -> Figures {
-        let used = core.note_memory();
-        let slab = core.shard.slab_stats();
-        let clients = core.clients.iter().chain([caller]).map(client_bytes).sum();
-        let databases = 0..core.shard.databases();
-        let tables = databases
-            .clone()
-            .map(|db| core.shard.table_memory(db))
-            .sum();
-        let startup = core.startup_memory;
+    pub fn new(report: &Report) -> Figures {
+        let slab = &report.slab;
+        // Large cells are the allocator's.
+        let used = memory::allocated() + slab.allocated - slab.large;
+        let clients = report.clients.memory;
+        let tables = report.databases.iter().map(|db| db.table).sum();
+        let startup = report.startup_memory;
         let overhead = startup + clients + tables;
         // What threads have cached counts as free for the allocator.
         let active = memory::active().max(memory::allocated());
         let committed = memory::committed().max(memory::allocated());
         Figures {
             used,
-            peak: core.stats.peak_memory,
+            peak: report.peak_memory.max(used),
             startup,
             clients,
             tables,
@@ -123,7 +121,7 @@ impl Figures {
             active: active + slab.active - slab.large,
             resident: committed + slab.mapped - slab.large,
             rss: memory::resident(),
-            keys: databases.map(|db| core.shard.len(db)).sum(),
+            keys: report.databases.iter().map(|db| db.keys).sum(),
         }
     }
 
@@ -135,14 +133,6 @@ impl Figures {
     pub fn peak_percent(&self) -> f64 {
         percent(self.used, self.peak)
     }
-}
-
-/// Bytes that a client takes besides its socket.
-fn client_bytes(client: &Client) -> usize {
-    let session = &client.session;
-    let texts = session.name.len() + session.lib_name.len() + session.lib_version.len();
-    let buffers = client.input.memory() + client.reply.len() + session.in_flight;
-    size_of::<Client>() + texts + buffers
 }
 
 fn percent(part: usize, whole: usize) -> f64 {
@@ -196,19 +186,30 @@ impl<'r> Fields<'r> {
     }
 }
 
+/// Has `sum` answer from the shards' reports.
+fn survey(host: &mut Host<'_>, sum: survey::Sum) -> Outcome {
+    let topic = Topic::Report { commands: false };
+    survey::ask(host, Whom::All, topic, sum)
+}
+
 fn stats(host: &mut Host<'_>) -> Outcome {
-    let figures = Figures::new(host.core, host.client);
-    let shard = &host.core.shard;
+    survey(host, stats_of)
+}
+
+fn stats_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let report = Report::merged(findings);
+    let figures = Figures::new(&report);
     let mut fields = Fields::new(host.reply);
     fields.bytes("peak.allocated", figures.peak);
     fields.bytes("total.allocated", figures.used);
     fields.bytes("startup.allocated", figures.startup);
     fields.bytes("clients.normal", figures.clients);
-    for db in (0..shard.databases()).filter(|db| !shard.is_empty(*db)) {
+    let databases = report.databases.iter().enumerate();
+    for (db, of) in databases.filter(|(_, of)| of.keys > 0) {
         let reply = fields.name(&format!("db.{db}"));
         reply.map(2);
         reply.bulk(b"overhead.hashtable.main");
-        reply.int(shard.table_memory(db) as i64);
+        reply.int(of.table as i64);
         // The time of expiry is part of the entry.
         reply.bulk(b"overhead.hashtable.expires");
         reply.int(0);
@@ -254,8 +255,13 @@ fn stats(host: &mut Host<'_>) -> Outcome {
 }
 
 fn doctor(host: &mut Host<'_>) -> Outcome {
-    let figures = Figures::new(host.core, host.client);
-    let clients = host.core.clients.len();
+    survey(host, doctor_of)
+}
+
+fn doctor_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let report = Report::merged(findings);
+    let figures = Figures::new(&report);
+    let clients = report.clients.connected;
     host.reply
         .verbatim(b"txt", diagnosis(&figures, clients).as_bytes());
     Ok(Effect::Read)
@@ -314,7 +320,11 @@ fn diagnosis(figures: &Figures, clients: usize) -> String {
 }
 
 fn malloc_stats(host: &mut Host<'_>) -> Outcome {
-    let slab = host.core.shard.slab_stats();
+    survey(host, malloc_stats_of)
+}
+
+fn malloc_stats_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let slab = Report::merged(findings).slab;
     let report = format!(
         "{}\nslabs: {} bytes in cells, {} in pages in use, {} mapped; {} in large cells, which are \
          the allocator's\n",
@@ -328,6 +338,7 @@ fn malloc_stats(host: &mut Host<'_>) -> Outcome {
     Ok(Effect::Read)
 }
 
+/// The allocator gives back what any thread has freed.
 fn purge(host: &mut Host<'_>) -> Outcome {
     memory::give_back();
     host.reply.ok();

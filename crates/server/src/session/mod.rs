@@ -7,6 +7,7 @@ pub mod connection;
 pub mod debug;
 pub mod info;
 pub mod memory;
+pub mod report;
 pub mod server;
 
 use crate::core::HostHandler;

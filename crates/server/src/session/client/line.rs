@@ -79,7 +79,7 @@ pub(super) fn write(line: &mut Vec<u8>, core: &Core, client: &Client, own: Optio
     line.int("resp", protocol);
     line.text("lib-name", &session.lib_name);
     line.text("lib-ver", &session.lib_version);
-    line.raw(" io-thread=0");
+    line.count("io-thread", core.me as u64);
     line.count("tot-net-in", session.bytes_in);
     line.count("tot-net-out", session.bytes_out);
     line.count("tot-cmds", session.commands);

@@ -8,12 +8,15 @@ use super::connection::{checked_name, is_printable};
 use crate::clients::{Client, Closing, Special};
 use crate::core::{Core, Host, HostHandler};
 use crate::driver::ConnId;
+use crate::remote::survey::{self, Caller, Finding, Findings, Topic, Whom};
 use command::table::Row;
 use command::{Effect, Error, Outcome, introspect};
 use engine::Scope;
 use filter::{Filter, For};
 use line::Own;
+use resp::Args;
 use resp::number::parse_i64;
+use std::sync::Arc;
 
 const NAME: &str = "client";
 
@@ -101,42 +104,99 @@ fn kill(host: &mut Host<'_>) -> Outcome {
     if host.args.len() == 3 {
         return kill_address(host);
     }
-    let databases = host.core.shard.databases();
-    let filter = Filter::parse(host.args, databases, For::Kill)?;
-    let now_ms = host.core.now_ms();
-    let others: Vec<ConnId> = match filter.ids() {
-        Some(ids) => found(host.core, ids).map(|c| c.conn).collect(),
-        None => host.core.clients.iter().map(|c| c.conn).collect(),
+    Filter::parse(host.args, host.core.shard.databases(), For::Kill)?;
+    survey::ask(host, Whom::All, Topic::Kill, kill_of)
+}
+
+/// Closes the shard's clients that meet the conditions, but the caller.
+pub fn close_admitted(core: &mut Core, args: Args<'_>) -> i64 {
+    let Ok(filter) = Filter::parse(args, core.shard.databases(), For::Kill) else {
+        return 0;
     };
-    let mut killed = 0;
+    let now_ms = core.now_ms();
+    let others: Vec<ConnId> = match filter.ids() {
+        Some(ids) => found(core, ids).map(|c| c.conn).collect(),
+        None => core.clients.iter().map(|c| c.conn).collect(),
+    };
+    let mut closed = 0;
     for conn in others {
-        let client = host.core.clients.get(conn);
+        let client = core.clients.get(conn);
         if client.is_some_and(|c| c.closing != Closing::Now && filter.admits(c, now_ms)) {
-            host.core.clients.close(conn, Closing::Now);
-            killed += 1;
+            core.clients.close(conn, Closing::Now);
+            closed += 1;
         }
     }
-    if filter.skip_me == Some(false) && filter.admits(host.client, now_ms) {
+    closed
+}
+
+/// The caller comes last, and only with SKIPME no.
+fn kill_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let filter = Filter::parse(host.args, host.core.shard.databases(), For::Kill)?;
+    let closed = findings.into_iter().map(|(_, finding)| match finding {
+        Finding::Closed(closed) => closed,
+        _ => unreachable!("shards were asked to close clients"),
+    });
+    let mut closed: i64 = closed.sum();
+    if filter.skip_me == Some(false) && filter.admits(host.client, host.core.now_ms()) {
         host.client.closing = Closing::AfterReply;
-        killed += 1;
+        closed += 1;
     }
-    host.reply.int(killed);
+    host.reply.int(closed);
     Ok(Effect::Read)
+}
+
+fn has_address(client: &Client, address: &[u8]) -> bool {
+    client.session.peer.remote().as_bytes() == address
 }
 
 /// CLIENT KILL address. Whoever kills itself so is answered first.
 fn kill_address(host: &mut Host<'_>) -> Outcome {
-    let address = host.args.get(2);
-    let is = |c: &Client| c.session.peer.remote().as_bytes() == address;
-    if is(host.client) {
+    if has_address(host.client, host.args.get(2)) {
         host.client.closing = Closing::AfterReply;
-    } else {
-        let conn = host.core.clients.iter().find(|c| is(c)).map(|c| c.conn);
-        let conn = conn.ok_or(Error::new("ERR No such client"))?;
-        host.core.clients.close(conn, Closing::Now);
+        host.reply.ok();
+        return Ok(Effect::Read);
+    }
+    survey::ask(host, Whom::All, Topic::Owners, kill_owner)
+}
+
+/// The shard's clients with this address. Those of a Unix socket have all the same.
+pub fn owners(core: &Core, address: &[u8]) -> Vec<u64> {
+    let clients = core.clients.iter();
+    clients
+        .filter(|c| has_address(c, address))
+        .map(|c| c.id)
+        .collect()
+}
+
+/// Closes the oldest client of the address.
+fn kill_owner(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let found = findings.into_iter().filter_map(|(shard, finding)| match finding {
+        Finding::Owners(ids) => Some((ids.into_iter().min()?, shard)),
+        _ => unreachable!("shards were asked for owners"),
+    });
+    let (client, shard) = found.min().ok_or(no_such_client())?;
+    survey::ask(host, Whom::One(shard), Topic::Close { client }, owner_killed)
+}
+
+/// Closes a client, unless it has gone; how many that are.
+pub fn close(core: &mut Core, client: u64) -> i64 {
+    let Some(conn) = core.clients.conn_of(client) else {
+        return 0;
+    };
+    core.clients.close(conn, Closing::Now);
+    1
+}
+
+fn owner_killed(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    if !matches!(findings[..], [(_, Finding::Closed(1))]) {
+        return Err(no_such_client());
     }
     host.reply.ok();
     Ok(Effect::Read)
+}
+
+fn no_such_client() -> Error {
+    Error::new("ERR No such client")
 }
 
 /// Clients of these ids, but the caller.
@@ -146,38 +206,77 @@ fn found<'c>(core: &'c Core, ids: &[i64]) -> impl Iterator<Item = &'c Client> {
 }
 
 fn list(host: &mut Host<'_>) -> Outcome {
+    Filter::parse(host.args, host.core.shard.databases(), For::List)?;
+    survey::ask(host, Whom::All, Topic::List, list_of)
+}
+
+/// The lines of the shard's clients that meet the conditions.
+pub fn lines(core: &Core, args: Args<'_>, caller: Option<Caller<'_>>) -> Lines {
+    let mut lines = Lines::default();
+    let Ok(filter) = Filter::parse(args, core.shard.databases(), For::List) else {
+        return lines;
+    };
+    let mut add = |client: &Client, own: Option<Own<'_>>| {
+        if filter.admits(client, core.now_ms()) {
+            let start = lines.text.len();
+            line::write(&mut lines.text, core, client, own);
+            lines.lengths.push((client.id, lines.text.len() - start));
+        }
+    };
+    match filter.ids() {
+        Some(ids) => found(core, ids).for_each(|client| add(client, None)),
+        None => core.clients.iter().for_each(|client| add(client, None)),
+    }
+    if let Some(Caller {
+        client,
+        reply,
+        args,
+    }) = caller
+        && filter.skip_me != Some(true)
+    {
+        add(client, Some(Own { reply, args }));
+    }
+    lines
+}
+
+/// Lines one behind the other: a line each in a box of its own would be ten thousand boxes.
+#[derive(Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    /// Of each line, its client's id and how long it is.
+    lengths: Vec<(u64, usize)>,
+}
+
+impl Lines {
+    fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut rest = &self.text[..];
+        self.lengths.iter().map(move |(id, length)| {
+            let (line, behind) = rest.split_at(*length);
+            rest = behind;
+            (*id, line)
+        })
+    }
+}
+
+/// In the order of the ids given, or of connecting.
+fn list_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
     let filter = Filter::parse(host.args, host.core.shard.databases(), For::List)?;
-    let core = &*host.core;
-    let me = &*host.client;
-    // In the order of the ids given, or of connecting.
-    let mut clients: Vec<&Client> = Vec::new();
+    let parts = findings.iter().map(|(_, finding)| match finding {
+        Finding::Lines(lines) => lines,
+        _ => unreachable!("lines were asked for"),
+    });
+    let mut lines: Vec<(u64, &[u8])> = parts.flat_map(Lines::iter).collect();
+    lines.sort_by_key(|(id, _)| *id);
+    let mut text = Vec::with_capacity(lines.iter().map(|(_, line)| line.len()).sum());
     match filter.ids() {
         Some(ids) => {
             for id in ids {
-                if *id == me.id as i64 {
-                    clients.push(me);
-                } else {
-                    clients.extend(found(core, &[*id]));
+                if let Ok(at) = lines.binary_search_by_key(&(*id as u64), |(id, _)| *id) {
+                    text.extend_from_slice(lines[at].1);
                 }
             }
         }
-        None => {
-            clients.extend(core.clients.iter());
-            clients.push(me);
-            clients.sort_unstable_by_key(|c| c.id);
-        }
-    }
-    let own = Own {
-        reply: host.reply,
-        args: host.args,
-    };
-    let mut text = Vec::new();
-    for client in clients {
-        let is_me = client.id == me.id;
-        let skipped = is_me && filter.skip_me == Some(true);
-        if !skipped && filter.admits(client, core.now_ms()) {
-            line::write(&mut text, core, client, is_me.then_some(own));
-        }
+        None => lines.iter().for_each(|(_, line)| text.extend_from_slice(line)),
     }
     host.reply.verbatim(b"txt", &text);
     Ok(Effect::Read)
@@ -232,9 +331,11 @@ fn pause(host: &mut Host<'_>) -> Outcome {
     }
     let until_ms = host.core.now_ms().checked_add(timeout_ms);
     let until_ms = until_ms.ok_or(Error::new("ERR timeout is out of range"))?;
-    host.core.pause_clients(scope, until_ms);
-    host.reply.ok();
-    Ok(Effect::Read)
+    let process = Arc::clone(&host.core.process);
+    process
+        .control()
+        .start_pause(scope, until_ms, host.core.now_ms());
+    survey::ask(host, Whom::All, Topic::Pause, survey::answer_ok)
 }
 
 /// Only ON is answered. The flags that this sets and clears are looked at after the command: see
@@ -318,7 +419,6 @@ fn unblock(host: &mut Host<'_>) -> Outcome {
 }
 
 fn unpause(host: &mut Host<'_>) -> Outcome {
-    host.core.unpause_clients();
-    host.reply.ok();
-    Ok(Effect::Read)
+    host.core.process.control().pause.end();
+    survey::ask(host, Whom::All, Topic::Reload, survey::answer_ok)
 }

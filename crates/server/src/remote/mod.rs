@@ -1,0 +1,378 @@
+//! Between this shard and the others: what is sent, what is received, who waits.
+//!
+//! ```text
+//!   client's batch ── flight ── parcels ──►  other shard: run_parcel ──► replies ──► land
+//!                  └─ transaction: parts ─►  engine there: Run       ──► engine here: Finish
+//! ```
+//!
+//! [`route`] says where a command goes, [`flight`] what may be out at the same time, [`parcel`] what
+//! travels, [`tx`] how a command on keys of several shards is cut and put together. Locks and the
+//! order of things are the engine's; nothing here waits for another shard.
+
+pub mod flight;
+pub mod parcel;
+pub mod route;
+pub mod survey;
+pub mod tx;
+
+use crate::clients::{Client, Held, Special};
+use crate::core::{self, Arrival, Core, HostHandler};
+use crate::dispatch::{self, AHEAD, Watch};
+use command::table::{Entry, Run};
+use engine::locks::{Mode, Name, Want};
+use engine::tx::{Action, Message, ShardId, Waiter};
+use flight::Kind;
+use parcel::{Parcel, Sender};
+use resp::{Args, Protocol};
+use route::{Keys, To, Way};
+use survey::{Asker, Finding, Question};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What one shard asks of another.
+pub enum Request {
+    /// Commands whose keys are all there.
+    Calls(Box<Parcel>),
+    Transaction(Message<Box<Parcel>>),
+    /// A connection for the other shard to serve.
+    Adopt(Arrival),
+    Ask {
+        id: u64,
+        question: Box<Question>,
+    },
+}
+
+/// What comes back.
+pub enum Answer {
+    Calls(Box<Parcel>),
+    Transaction(Message<Box<Parcel>>),
+    Told { id: u64, finding: Box<Finding> },
+}
+
+pub type Node = mesh::Node<Request, Answer>;
+
+/// Who waits for a lock.
+pub enum Parked {
+    Client(Sender),
+    /// Commands of another shard's client, as far as they have not run.
+    Parcel(ShardId, Box<Parcel>),
+    Question(Asker, Box<Question>),
+}
+
+pub type Waiting = HashMap<Waiter, Parked, ahash::RandomState>;
+
+/// Leave to run a command here.
+pub enum Pass {
+    /// Nobody has locked its keys.
+    Free,
+    /// It has waited for its turn, and the locks are its own.
+    Granted(Waiter),
+}
+
+/// Where a command is to run; its keys are in `core.places` then.
+pub fn place(core: &mut Core, entry: &Entry<HostHandler>, args: Args<'_>) -> To {
+    let way = core.ways[entry.index];
+    route::place(entry, way, core.placement, args, &mut core.places)
+}
+
+/// Puts a command into the client's flight, which begins if there is none. False if it must not run
+/// beside what is in it.
+#[inline]
+pub fn board(
+    core: &mut Core,
+    client: &Client,
+    protocol: Protocol,
+    kind: Kind,
+    to: usize,
+    entry: usize,
+    args: Args<'_>,
+) -> bool {
+    let to = to as ShardId;
+    let stock = &mut core.stock;
+    let flight = match &mut core.flight {
+        Some(flight) => {
+            if !flight.admits(kind, Some(to), core.strict) {
+                return false;
+            }
+            flight
+        }
+        none => {
+            let mut flight = stock.flight();
+            flight.prepare(kind, protocol, is_silent(client));
+            none.insert(flight)
+        }
+    };
+    let parcel = flight.board(kind, to, || {
+        let mut parcel = stock.parcel();
+        parcel.address(client, protocol);
+        parcel
+    });
+    parcel.push(entry, args);
+    true
+}
+
+/// Whether the client wants no reply to the command that runs now.
+fn is_silent(client: &Client) -> bool {
+    client
+        .special
+        .has(Special::REPLY_OFF.or(Special::REPLY_SKIP))
+}
+
+/// Sends off the flight that a client's batch has filled.
+#[inline]
+pub fn take_off(core: &mut Core, client: &mut Client) {
+    let Some(mut flight) = core.flight.take() else {
+        return;
+    };
+    for (to, mut parcel) in flight.take_off() {
+        parcel.tide = core.afloat.depart();
+        core.node.send_request(to.into(), Request::Calls(parcel));
+    }
+    core.stats.flights += 1;
+    client.flight = Some(flight);
+    client.held = Some(Held::Remote);
+}
+
+/// Takes a parcel that has come home, and answers the client when it was the last one.
+fn land(core: &mut Core, from: usize, parcel: Box<Parcel>) {
+    if core.afloat.arrive(parcel.tide) {
+        survey::ebb(core);
+    }
+    let Sender { conn, client } = parcel.sender;
+    let client = core.clients.get_mut(conn).filter(|c| c.id == client);
+    let Some((mut flight, client)) = client.and_then(|c| Some((c.flight.take()?, c))) else {
+        // The client has gone.
+        return core.stock.put_parcel(parcel);
+    };
+    if !flight.land(from as ShardId, parcel) {
+        client.flight = Some(flight);
+        return;
+    }
+    if client.reply.is_empty() {
+        let spare = core.spare.pop().unwrap_or_default();
+        client.reply.put_buffer(spare);
+    }
+    let stock = &mut core.stock;
+    flight.unload(&mut client.reply, |parcel| stock.put_parcel(parcel));
+    stock.put_flight(flight);
+    core.clients.mark(conn);
+}
+
+/// What a command on this shard's keys locks.
+fn want(core: &Core, entry: &Entry<HostHandler>, way: Way, args: Args<'_>) -> Want {
+    let mode = |writes| if writes { Mode::Exclusive } else { Mode::Shared };
+    match way.keys {
+        Keys::None | Keys::All | Keys::Cursor => Want::Whole(Mode::Shared),
+        Keys::First => {
+            let name = Name(core.shard.key(args.get(1)).hash);
+            Want::Keys(vec![(name, mode(way.kind != Kind::Reads))])
+        }
+        Keys::Each { .. } | Keys::Specified => {
+            let mut keys = Vec::new();
+            route::place(entry, way, core.placement, args, &mut keys);
+            let names = keys.iter().map(|k| {
+                let name = Name(core.shard.key(args.get(k.at)).hash);
+                (name, mode(k.writes))
+            });
+            Want::Keys(names.collect())
+        }
+    }
+}
+
+/// Whether a command on one key may run at once.
+#[inline]
+fn is_free(core: &Core, way: Way, args: Args<'_>) -> Option<bool> {
+    if way.keys != Keys::First {
+        return None;
+    }
+    let mode = match way.kind {
+        Kind::Reads => Mode::Shared,
+        _ => Mode::Exclusive,
+    };
+    let name = Name(core.shard.key(args.get(1)).hash);
+    Some(core.engine.may_run(name, mode))
+}
+
+/// Leave for a client's command to run here; none if it has to wait for a lock.
+pub fn pass(
+    core: &mut Core,
+    client: &mut Client,
+    entry: &Entry<HostHandler>,
+    to: To,
+    args: Args<'_>,
+) -> Option<Pass> {
+    if let Some(waiter) = client.granted.take() {
+        return Some(Pass::Granted(waiter));
+    }
+    if core.engine.is_plain() || to == To::Anywhere {
+        return Some(Pass::Free);
+    }
+    let way = core.ways[entry.index];
+    if is_free(core, way, args) == Some(true) {
+        return Some(Pass::Free);
+    }
+    let want = want(core, entry, way, args);
+    if core.engine.may_run_all(&want) {
+        return Some(Pass::Free);
+    }
+    // What is in the air lands first; then the command comes here again.
+    if core.flight.is_none() {
+        let waiter = core.engine.park(want);
+        let sender = Sender::of(client);
+        core.parked.insert(waiter, Parked::Client(sender));
+        client.held = Some(Held::Locked);
+    }
+    None
+}
+
+/// Ends what [`pass`] allowed.
+#[inline]
+pub fn passed(core: &mut Core, pass: Pass) {
+    if let Pass::Granted(waiter) = pass {
+        core.engine.passed(waiter);
+    }
+}
+
+/// Receives what other shards have sent.
+pub fn receive(core: &mut Core) {
+    core.node.begin_drain();
+    while let Some((from, answer)) = core.node.receive_reply() {
+        match answer {
+            Answer::Calls(parcel) => land(core, from, parcel),
+            Answer::Transaction(message) => {
+                core.engine.receive(from as ShardId, message);
+                act(core);
+            }
+            Answer::Told { id, finding } => survey::told(core, from, id, *finding),
+        }
+    }
+    while let Some((from, request)) = core.node.receive_request() {
+        match request {
+            Request::Calls(parcel) => run_parcel(core, from as ShardId, parcel, Pass::Free),
+            Request::Transaction(message) => {
+                core.engine.receive(from as ShardId, message);
+                act(core);
+            }
+            Request::Adopt(arrival) => core.requests.push(core::Request::Adopt(arrival)),
+            Request::Ask { id, question } => {
+                survey::hear(core, Asker { shard: from, id }, question);
+            }
+        }
+    }
+}
+
+/// Does what the engine has found to be done.
+pub fn act(core: &mut Core) {
+    while let Some(action) = core.engine.poll() {
+        match action {
+            Action::Send { to, message } if message.is_reply() => {
+                core.node.send_reply(to.into(), Answer::Transaction(message));
+            }
+            Action::Send { to, message } => {
+                core.node.send_request(to.into(), Request::Transaction(message));
+            }
+            Action::Run {
+                tx,
+                payload,
+                stage,
+                time_ms,
+                ..
+            } => tx::run(core, tx, payload, stage, time_ms),
+            Action::Combine { tx, parts, time_ms } => tx::combine(core, tx, parts, time_ms),
+            Action::Finish { tx, parts, .. } => tx::finish(core, tx, parts),
+            Action::Resume(waiter) => resume(core, waiter),
+            // Nobody reads effects by their epochs.
+            Action::Seal { .. } => {}
+            Action::Step { .. }
+            | Action::Undo { .. }
+            | Action::Commit { .. }
+            | Action::Look { .. }
+            | Action::Serve { .. }
+            | Action::Woken { .. } => unreachable!("no command is a program or waits for a value"),
+        }
+    }
+}
+
+/// The locks that somebody waits for are its own now.
+fn resume(core: &mut Core, waiter: Waiter) {
+    match core.parked.remove(&waiter) {
+        Some(Parked::Parcel(from, parcel)) => {
+            run_parcel(core, from, parcel, Pass::Granted(waiter));
+        }
+        Some(Parked::Question(asker, question)) => {
+            survey::resume(core, waiter, asker, &question);
+        }
+        Some(Parked::Client(Sender { conn, client })) => {
+            match core.clients.get_mut(conn).filter(|c| c.id == client) {
+                Some(client) => {
+                    client.granted = Some(waiter);
+                    core.clients.mark(conn);
+                }
+                None => core.engine.leave(waiter),
+            }
+        }
+        None => core.engine.leave(waiter),
+    }
+}
+
+/// Runs the commands of another shard's client, from the first that has not run, and sends them
+/// home; or waits where one meets a lock.
+fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass: Pass) {
+    let process = Arc::clone(&core.process);
+    let table = &process.table;
+    let mut watch = Watch::start();
+    core.shard.no_touch = parcel.no_touch;
+    let db = parcel.db;
+    let mut hashes = [None; AHEAD];
+    'all: while parcel.done() < parcel.len() {
+        let first = parcel.done();
+        let n = AHEAD.min(parcel.len() - first);
+        prefetch(core, &parcel, first, &mut hashes[..n]);
+        for (i, hash) in (first..).zip(&hashes[..n]) {
+            let (entry, args, reply) = parcel.split(i);
+            let entry = &table.entries()[entry];
+            let Run::Data(form) = entry.run else {
+                unreachable!("only commands on data travel");
+            };
+            if matches!(pass, Pass::Free) && !core.engine.is_plain() {
+                let way = core.ways[entry.index];
+                if is_free(core, way, args) != Some(true) {
+                    let want = want(core, entry, way, args);
+                    if !core.engine.may_run_all(&want) {
+                        let waiter = core.engine.park(want);
+                        core.parked.insert(waiter, Parked::Parcel(from, parcel));
+                        break 'all;
+                    }
+                }
+            }
+            watch.next(core, entry.index);
+            dispatch::execute_here(core, db, reply, entry, form, *hash, args);
+            parcel.executed();
+            passed(core, std::mem::replace(&mut pass, Pass::Free));
+            if i + 1 == parcel.len() {
+                core.node.send_reply(from.into(), Answer::Calls(parcel));
+                break 'all;
+            }
+        }
+    }
+    core.shard.no_touch = false;
+    watch.stop(core);
+}
+
+/// Starts loading what the look-ups of some commands will need.
+fn prefetch(core: &Core, parcel: &Parcel, first: usize, hashes: &mut [Option<u64>]) {
+    let db = parcel.db;
+    for (i, hash) in (first..).zip(hashes.iter_mut()) {
+        let (entry, args) = parcel.command(i);
+        *hash = (core.ways[entry].keyed && args.len() > 1).then(|| {
+            let hash = core.shard.key(args.get(1)).hash;
+            core.shard.prefetch_word(db, hash);
+            hash
+        });
+    }
+    if hashes.len() > 1 {
+        let known = || hashes.iter().flatten();
+        known().for_each(|hash| core.shard.prefetch_bucket(db, *hash));
+        known().for_each(|hash| core.shard.prefetch_entry(db, *hash));
+    }
+}

@@ -1,0 +1,206 @@
+//! Commands on their way to another shard, and their replies on the way home.
+//!
+//! A parcel is made by the shard of the client, filled with the commands of one batch for one other
+//! shard, executed there, and comes home with the replies encoded. It is a box that its home uses
+//! again and again, so that in the long run neither shard allocates for it, and memory is freed
+//! where it was allocated.
+
+use super::flight::Flight;
+use crate::clients::{Client, Special};
+use crate::driver::ConnId;
+use resp::reply::Mark;
+use resp::{Args, Pack, Protocol, Reply};
+use store::Loan;
+
+/// Whose commands a parcel holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    pub conn: ConnId,
+    /// Tells a client from a later one of the same connection number.
+    pub client: u64,
+}
+
+impl Sender {
+    pub fn of(client: &Client) -> Sender {
+        Sender {
+            conn: client.conn,
+            client: client.id,
+        }
+    }
+}
+
+impl Default for Sender {
+    fn default() -> Sender {
+        Sender {
+            conn: ConnId(u32::MAX),
+            client: 0,
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Parcel {
+    pub sender: Sender,
+    pub db: usize,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// See [`crate::pause::Afloat`].
+    pub tide: u64,
+    commands: Pack,
+    /// Index in the command table of each command.
+    entries: Vec<u32>,
+    pub reply: Reply,
+    /// Where each command's reply ends.
+    ends: Vec<Mark>,
+    /// Of a part of a transaction.
+    pub part: Part,
+}
+
+/// What a part of a transaction has besides its command.
+#[derive(Default)]
+pub struct Part {
+    /// For each key of the part, which key of the whole command it is.
+    pub places: Vec<u32>,
+    /// The databases in which a gathering command touches its keys.
+    pub databases: Vec<usize>,
+    /// Values lent to the shard that executes, by database and argument of the part.
+    pub loans: Vec<(usize, usize, Option<Loan>)>,
+    /// Keys that the shard has in the database: its weight in a draw.
+    pub weight: usize,
+}
+
+impl Part {
+    fn clear(&mut self) {
+        self.places.clear();
+        self.databases.clear();
+        self.loans.clear();
+        self.weight = 0;
+    }
+}
+
+/// Capacity of a reply that a parcel keeps, in bytes.
+const REPLY_KEPT: usize = 64 * 1024;
+
+impl Parcel {
+    /// How many commands there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Command `i`: its index in the command table and its arguments.
+    #[inline]
+    pub fn command(&self, i: usize) -> (usize, Args<'_>) {
+        (self.entries[i] as usize, self.commands.command(i))
+    }
+
+    /// Adds a command.
+    #[inline]
+    pub fn push(&mut self, entry: usize, args: Args<'_>) {
+        self.entries.push(entry as u32);
+        self.commands.push(args);
+    }
+
+    /// Adds the command that was put together in [`Parcel::pack`].
+    pub fn end(&mut self, entry: usize) {
+        self.commands.end();
+        self.entries.push(entry as u32);
+    }
+
+    pub fn pack(&mut self) -> &mut Pack {
+        &mut self.commands
+    }
+
+    /// Makes an empty parcel one of this client.
+    pub fn address(&mut self, client: &Client, protocol: Protocol) {
+        self.sender = Sender::of(client);
+        self.db = client.db;
+        self.no_touch = client.special.has(Special::NO_TOUCH);
+        self.reply.set_protocol(protocol);
+    }
+
+    /// Command `i` and where its reply goes.
+    #[inline]
+    pub fn split(&mut self, i: usize) -> (usize, Args<'_>, &mut Reply) {
+        (
+            self.entries[i] as usize,
+            self.commands.command(i),
+            &mut self.reply,
+        )
+    }
+
+    /// The command of a part of a transaction, and the rest of it.
+    pub fn part_of(&mut self) -> (Args<'_>, &mut Part) {
+        (self.commands.command(0), &mut self.part)
+    }
+
+    /// Notes that a command's reply ends here.
+    #[inline]
+    pub fn executed(&mut self) {
+        self.ends.push(self.reply.mark());
+    }
+
+    /// Commands whose replies are there.
+    pub fn done(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Where the replies of commands `from..to` stand.
+    #[inline]
+    pub fn between(&self, from: usize, to: usize) -> (Mark, Mark) {
+        let start = from.checked_sub(1).map_or(Mark::default(), |i| self.ends[i]);
+        let end = to.checked_sub(1).map_or(Mark::default(), |i| self.ends[i]);
+        (start, end)
+    }
+
+    /// Empties the parcel and keeps its buffers.
+    pub fn clear(&mut self) {
+        self.commands.clear();
+        self.entries.clear();
+        self.ends.clear();
+        self.part.clear();
+        if self.reply.capacity() > REPLY_KEPT {
+            self.reply.take();
+        }
+        self.reply.clear();
+    }
+}
+
+/// Empty parcels and flights of one shard.
+#[derive(Default)]
+pub struct Stock {
+    parcels: Vec<Box<Parcel>>,
+    flights: Vec<Box<Flight>>,
+}
+
+/// Empty parcels, and empty flights, kept.
+const STOCK_MAX: usize = 256;
+
+impl Stock {
+    #[inline]
+    pub fn parcel(&mut self) -> Box<Parcel> {
+        self.parcels.pop().unwrap_or_default()
+    }
+
+    #[inline]
+    pub fn flight(&mut self) -> Box<Flight> {
+        self.flights.pop().unwrap_or_default()
+    }
+
+    pub fn put_parcel(&mut self, mut parcel: Box<Parcel>) {
+        if self.parcels.len() < STOCK_MAX {
+            parcel.clear();
+            self.parcels.push(parcel);
+        }
+    }
+
+    /// Takes back a flight that has been unloaded.
+    pub fn put_flight(&mut self, flight: Box<Flight>) {
+        if self.flights.len() < STOCK_MAX {
+            self.flights.push(flight);
+        }
+    }
+}

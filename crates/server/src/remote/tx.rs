@@ -1,0 +1,400 @@
+//! Commands whose keys are on several shards: cut into parts, executed under locks, put together.
+//!
+//! | form | a shard's part | the reply |
+//! | --- | --- | --- |
+//! | fan | the command with this shard's keys | the parts' replies, merged |
+//! | everywhere | the whole command | the parts' replies, merged |
+//! | gather | its keys; their values are lent to the client's shard and, changed, given back | what the handler answers there |
+//!
+//! A gathering command runs on the *desk*: an empty shard onto which the lent values are put, so that
+//! its handler is the one that runs when all keys are at home. When each part runs, and who holds
+//! which locks, is the engine's matter; see `docs/transactions.md`.
+
+use super::parcel::{Parcel, Sender};
+use super::route::Placed;
+use crate::clients::{Client, Held};
+use crate::core::{Core, HostHandler};
+use crate::dispatch;
+use crate::stats::Ticks;
+use command::table::{Entry, Run};
+use command::{Context, Effect, Flags, Form, Merge};
+use engine::locks::{Mode, Name, Want};
+use engine::tx::{Kind, Part, ShardId, Stage, TxId};
+use resp::number::parse_i64;
+use resp::reply::Mark;
+use resp::{Args, Protocol, Reply};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A transaction of a client of this shard.
+pub struct Pending {
+    sender: Sender,
+    entry: usize,
+    silent: bool,
+    /// For each key of the command, whose it is, in their order.
+    keys: Vec<Placed>,
+    /// The whole command, if it runs here, and afterwards its reply.
+    whole: Option<Box<Parcel>>,
+    started: Ticks,
+    /// See [`crate::pause::Afloat`].
+    tide: u64,
+}
+
+pub type Transactions = HashMap<TxId, Pending, ahash::RandomState>;
+
+/// Begins the command of a client whose keys, in `core.places`, are on several shards.
+pub fn begin(
+    core: &mut Core,
+    client: &mut Client,
+    protocol: Protocol,
+    entry: &Entry<HostHandler>,
+    form: Form,
+    args: Args<'_>,
+) {
+    let keys = std::mem::take(&mut core.places);
+    let writes = entry.spec.flags.has(Flags::WRITE);
+    let (kind, parts) = match form {
+        Form::Everywhere(..) => {
+            let mode = if writes { Mode::Exclusive } else { Mode::Shared };
+            (kind(writes), everywhere(core, client, protocol, entry, args, mode))
+        }
+        Form::Gather(_, reach) => {
+            let mut parts = cut(core, client, protocol, entry, args, &keys, 0);
+            let other = reach.and_then(|reach| reach(args));
+            let other = other.filter(|db| *db != client.db && *db < core.shard.databases());
+            for part in &mut parts {
+                let databases = &mut part.payload.part.databases;
+                databases.push(client.db);
+                databases.extend(other);
+            }
+            (Kind::Gather, parts)
+        }
+        Form::Fan(..) | Form::Local(_) | Form::Walk(_) => {
+            let step = match core.ways[entry.index].keys {
+                super::Keys::Each { step } => step,
+                _ => 1,
+            };
+            (kind(writes), cut(core, client, protocol, entry, args, &keys, step))
+        }
+    };
+    let whole = matches!(form, Form::Gather(..)).then(|| {
+        let mut whole = core.stock.parcel();
+        whole.address(client, protocol);
+        whole.push(entry.index, args);
+        whole
+    });
+    let tx = core.engine.begin(kind, parts);
+    let pending = Pending {
+        sender: Sender::of(client),
+        entry: entry.index,
+        silent: super::is_silent(client),
+        keys,
+        whole,
+        started: Ticks::now(),
+        tide: core.afloat.depart(),
+    };
+    core.transactions.insert(tx, pending);
+    core.stats.transactions += 1;
+    client.transaction = Some(tx);
+    client.held = Some(Held::Remote);
+}
+
+fn kind(writes: bool) -> Kind {
+    if writes { Kind::Write } else { Kind::Read }
+}
+
+type Parts = Vec<Part<Box<Parcel>>>;
+
+fn everywhere(
+    core: &mut Core,
+    client: &Client,
+    protocol: Protocol,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+    mode: Mode,
+) -> Parts {
+    let part = |shard| {
+        let mut payload = core.stock.parcel();
+        payload.address(client, protocol);
+        payload.push(entry.index, args);
+        Part::new(shard as ShardId, Want::Whole(mode), payload)
+    };
+    (0..core.placement.shards()).map(part).collect()
+}
+
+/// A part for each shard with its keys: each with the `step - 1` arguments behind it and the
+/// command's name before all, or for a step of 0 the keys alone.
+fn cut(
+    core: &mut Core,
+    client: &Client,
+    protocol: Protocol,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+    keys: &[Placed],
+    step: usize,
+) -> Parts {
+    let mut parts: Vec<(ShardId, Box<Parcel>, Vec<(Name, Mode)>)> = Vec::new();
+    for (place, key) in keys.iter().enumerate() {
+        let shard = key.shard as ShardId;
+        let at = match parts.iter().position(|(s, ..)| *s == shard) {
+            Some(at) => at,
+            None => {
+                let mut payload = core.stock.parcel();
+                payload.address(client, protocol);
+                if step > 0 {
+                    payload.pack().add(args, 0);
+                }
+                parts.push((shard, payload, Vec::with_capacity(keys.len())));
+                parts.len() - 1
+            }
+        };
+        let (_, payload, names) = &mut parts[at];
+        payload.part.places.push(place as u32);
+        for i in key.at..key.at + step.max(1) {
+            payload.pack().add(args, i);
+        }
+        let mode = if key.writes { Mode::Exclusive } else { Mode::Shared };
+        names.push((Name(core.shard.key(args.get(key.at)).hash), mode));
+    }
+    let parts = parts.into_iter().map(|(shard, mut payload, names)| {
+        payload.end(entry.index);
+        Part::new(shard, Want::Keys(names), payload)
+    });
+    parts.collect()
+}
+
+/// Runs a stage of somebody's transaction on this shard's data.
+pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, time_ms: i64) {
+    core.advance(time_ms);
+    payload.reply.clear();
+    let started = Ticks::now();
+    let process = Arc::clone(&core.process);
+    let entry = &process.table.entries()[payload.command(0).0];
+    let Run::Data(form) = entry.run else {
+        unreachable!("only commands on data are transactions");
+    };
+    match stage {
+        Stage::Run => {
+            let (no_touch, db) = (payload.no_touch, payload.db);
+            let (_, args, reply) = payload.split(0);
+            core.shard.no_touch = no_touch;
+            dispatch::execute_here(core, db, reply, entry, form, None, args);
+            core.shard.no_touch = false;
+            payload.part.weight = core.shard.len(db);
+        }
+        Stage::Lend => {
+            lend(core, &mut payload);
+        }
+        Stage::Apply => {
+            let (args, part) = payload.part_of();
+            for (db, i, loan) in part.loans.drain(..) {
+                let key = core.shard.key(args.get(i));
+                core.shard.accept(db, key, loan.as_ref());
+            }
+        }
+        Stage::Check | Stage::Call => unreachable!("no command checks, or is a program"),
+    }
+    let ticks = Ticks::now().since(started);
+    core.stats.commands[entry.index].ticks += ticks;
+    core.stats.command_ticks += ticks;
+    let now_ms = core.shard.now_ms();
+    core.engine.ran(tx, payload, now_ms);
+}
+
+/// Puts the values of a part's keys into it.
+fn lend(core: &mut Core, payload: &mut Parcel) {
+    let (args, part) = payload.part_of();
+    part.loans.clear();
+    for i in 0..args.len() {
+        let key = core.shard.key(args.get(i));
+        for db in &part.databases {
+            if let Some(loan) = core.shard.lend(*db, key) {
+                part.loans.push((*db, i, Some(loan)));
+            }
+        }
+    }
+}
+
+/// Runs a gathering command on the values that all shards have lent; the parts take away what it has
+/// changed.
+pub fn combine(
+    core: &mut Core,
+    tx: TxId,
+    mut parts: Vec<(ShardId, Box<Parcel>)>,
+    time_ms: i64,
+) {
+    core.advance(time_ms);
+    let process = Arc::clone(&core.process);
+    let Some(mut pending) = core.transactions.remove(&tx) else {
+        unreachable!("a transaction is known until it has finished");
+    };
+    let mut whole = pending.whole.take().expect("gathering keeps the whole command");
+    let entry = &process.table.entries()[pending.entry];
+    let Run::Data(form) = entry.run else {
+        unreachable!("only commands on data are transactions");
+    };
+    let (db, no_touch) = (whole.db, whole.no_touch);
+    let (_, args, reply) = whole.split(0);
+    core.desk.set_now(core.shard.now_ms());
+    for (_, part) in &mut parts {
+        let (keys, part) = part.part_of();
+        for (db, i, loan) in part.loans.drain(..) {
+            let key = core.desk.key(keys.get(i));
+            core.desk.accept(db, key, loan.as_ref());
+        }
+    }
+    core.desk.reset_stats();
+    core.desk.no_touch = no_touch;
+    let outcome = (form.handler())(&mut Context {
+        shard: &mut core.desk,
+        db,
+        args,
+        hash: None,
+        reply,
+        settings: &core.settings,
+    });
+    let effect = outcome.unwrap_or_else(|error| {
+        core.stats.commands[entry.index].failed += 1;
+        core.reply_error(reply, &error);
+        Effect::Read
+    });
+    core.shard.stats.hits += core.desk.stats.hits;
+    core.shard.stats.misses += core.desk.stats.misses;
+    for (_, part) in &mut parts {
+        clear_desk(core, part, &pending.keys, effect);
+    }
+    while core.desk.has_trash() {
+        core.desk.empty_trash_step();
+    }
+    pending.whole = Some(whole);
+    core.transactions.insert(tx, pending);
+    // Shards that get nothing back have nothing to do.
+    let (given, idle): (Vec<_>, Vec<_>) = parts
+        .into_iter()
+        .partition(|(_, part)| !part.part.loans.is_empty());
+    for (_, parcel) in idle {
+        core.stock.put_parcel(parcel);
+    }
+    core.engine.combined(tx, given);
+}
+
+/// Takes a part's keys from the desk, and into the part what may have changed.
+fn clear_desk(core: &mut Core, part: &mut Parcel, keys: &[Placed], effect: Effect) {
+    let (args, part) = part.part_of();
+    for (i, place) in part.places.iter().enumerate() {
+        let key = core.desk.key(args.get(i));
+        for db in &part.databases {
+            if effect == Effect::Wrote && keys[*place as usize].writes {
+                part.loans.push((*db, i, core.desk.lend(*db, key)));
+            }
+            core.desk.remove(*db, key);
+        }
+    }
+}
+
+/// Answers the client: every shard has executed its part.
+pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
+    let Some(mut pending) = core.transactions.remove(&tx) else {
+        unreachable!("a transaction is known until it has finished");
+    };
+    let process = Arc::clone(&core.process);
+    let Run::Data(form) = process.table.entries()[pending.entry].run else {
+        unreachable!("only commands on data are transactions");
+    };
+    let ticks = Ticks::now().since(pending.started);
+    core.stats.note_shared_call(pending.entry, ticks);
+    if core.afloat.arrive(pending.tide) {
+        super::survey::ebb(core);
+    }
+    let Sender { conn, client } = pending.sender;
+    if let Some(client) = core.clients.get_mut(conn).filter(|c| c.id == client) {
+        client.transaction = None;
+        if !pending.silent {
+            let reply = &mut client.reply;
+            if reply.is_empty() {
+                reply.put_buffer(core.spare.pop().unwrap_or_default());
+            }
+            match (&mut pending.whole, form) {
+                (Some(whole), _) => {
+                    let end = whole.reply.mark();
+                    reply.append(&whole.reply, Mark::default(), end);
+                }
+                (None, Form::Fan(_, merge) | Form::Everywhere(_, merge)) => {
+                    self::merge(reply, merge, &parts, &pending.keys, core.shard.random());
+                }
+                (None, _) => unreachable!("other forms are not cut"),
+            }
+        }
+        core.clients.mark(conn);
+    }
+    let parcels = parts.into_iter().map(|(_, parcel)| parcel);
+    for parcel in parcels.chain(pending.whole) {
+        core.stock.put_parcel(parcel);
+    }
+    pending.keys.clear();
+    core.places = pending.keys;
+}
+
+/// Makes one reply of the parts'. An error of any part is the reply.
+fn merge(
+    reply: &mut Reply,
+    merge: Merge,
+    parts: &[(ShardId, Box<Parcel>)],
+    keys: &[Placed],
+    random: u64,
+) {
+    let start = Mark::default();
+    let replies = || parts.iter().map(|(_, parcel)| &parcel.reply);
+    let failed = replies().find(|r| r.bytes().first() == Some(&b'-'));
+    if let Some(error) = failed {
+        return reply.append(error, start, error.mark());
+    }
+    match merge {
+        Merge::Ok => reply.ok(),
+        Merge::Sum => {
+            let number = |r: &Reply| parse_i64(r.value(start).0.get(1..)?);
+            reply.int(replies().filter_map(number).sum());
+        }
+        Merge::Concat => {
+            reply.array(replies().map(|r| r.aggregate(start).0).sum());
+            for r in replies() {
+                reply.append(r, r.aggregate(start).1, r.mark());
+            }
+        }
+        Merge::Stitch => stitch(reply, parts, keys),
+        Merge::Draw => {
+            let weight = |(_, p): &&(ShardId, Box<Parcel>)| p.part.weight as u64;
+            let is_null = |r: &Reply| matches!(r.bytes(), b"$-1\r\n" | b"_\r\n");
+            let with_keys = || parts.iter().filter(|(_, p)| !is_null(&p.reply));
+            let all: u64 = with_keys().map(|p| weight(&p)).sum();
+            let mut left = random.checked_rem(all).unwrap_or(0);
+            let drawn = with_keys().find(|part| {
+                let weight = weight(part);
+                let is_drawn = left < weight;
+                left = left.saturating_sub(weight);
+                is_drawn
+            });
+            match drawn {
+                Some((_, part)) => reply.append(&part.reply, start, part.reply.mark()),
+                None => reply.null(),
+            }
+        }
+    }
+}
+
+/// Puts the elements of the parts' arrays into the order of the command's keys.
+fn stitch(reply: &mut Reply, parts: &[(ShardId, Box<Parcel>)], keys: &[Placed]) {
+    let mut next: Vec<(usize, &Reply, Mark)> = parts
+        .iter()
+        .map(|(shard, part)| (usize::from(*shard), &part.reply, part.reply.aggregate(Mark::default()).1))
+        .collect();
+    reply.array(keys.len());
+    for key in keys {
+        let Some((_, part, at)) = next.iter_mut().find(|(shard, ..)| *shard == key.shard) else {
+            unreachable!("every key is in a part");
+        };
+        let (_, end) = part.value(*at);
+        reply.append(part, *at, end);
+        *at = end;
+    }
+}
