@@ -277,8 +277,11 @@ fn report(operations: &[Operation], cycle: &[(u32, Reason)]) -> String {
             Reason::Time => "it was answered before the begin of".to_owned(),
         };
         let operation = describe(*i as usize, &operations[*i as usize]);
-        writeln!(text, "  {operation}\n    comes first: {why} operation {next}")
-            .expect("a string takes text");
+        writeln!(
+            text,
+            "  {operation}\n    comes first: {why} operation {next}"
+        )
+        .expect("a string takes text");
     }
     text
 }
@@ -313,7 +316,9 @@ mod tests {
             .iter()
             .map(|(key, list)| (*key, list.to_vec()))
             .collect();
-        let got = check(operations, &finals).err().unwrap_or("fine".to_owned());
+        let got = check(operations, &finals)
+            .err()
+            .unwrap_or("fine".to_owned());
         assert!(got.contains(want), "{got}");
     }
 

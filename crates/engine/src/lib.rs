@@ -17,5 +17,5 @@ pub use locks::{Mode, Name, Want};
 pub use pause::{Pause, Scope};
 pub use slot::Placement;
 pub use tx::{Action, Engine, Kind, Message, Outcome, Part, ShardId, Stage, Stamp, TxId, Waiter};
-pub use tx::{Answer, Program, Reserve, Step};
+pub use tx::{Answer, Program, Reserve, Stats, Step};
 pub use waiters::{ClaimId, Spot};

@@ -85,7 +85,8 @@ impl Waiters {
 }
 
 impl<P> Engine<P> {
-    /// Opens the claim of a command that will wait on these shards.
+    /// Opens the claim of a command that will wait on these shards. They are asked to let it wait
+    /// ([`Engine::combined`]) before anything else can close it.
     pub fn open_claim(&mut self, shards: Vec<ShardId>) -> ClaimId {
         self.waiters.opened += 1;
         let seq = self.waiters.opened;

@@ -179,6 +179,7 @@ impl<P> Engine<P> {
             at: Stamp::default(),
             program: ProgramState::default(),
         });
+        self.stats.begun += 1;
         let tx = TxId {
             home: self.shard,
             seq,
@@ -226,7 +227,7 @@ impl<P> Engine<P> {
             return;
         }
         let part = &mut home.parts[at];
-        let plain = matches!(home.kind, Some(Kind::Read | Kind::Write) | None) && !part.check;
+        let plain = matches!(home.kind, Some(Kind::Read | Kind::Write)) && !part.check;
         if part.shard == self.shard && plain && !is_last {
             let mut want = std::mem::take(&mut part.want);
             let held = self.hold_own(tx, &mut want);
@@ -253,7 +254,7 @@ impl<P> Engine<P> {
         if fault && home.kind == Some(Kind::Write) && wait != Wait::Press {
             then = Then::RunRelease(Stage::Run);
         }
-        let fast = home.phase == Phase::Fast;
+        let fast = home.phase == Phase::Fast && home.kind.is_some();
         let part = &mut home.parts[at];
         part.state = State::Asked;
         // What the fast way is refused comes back; other ways may need it again without that.
@@ -314,6 +315,7 @@ impl<P> Engine<P> {
                     self.all_granted(tx, None);
                 } else if home.yielding {
                     home.setbacks += 1;
+                    self.stats.yielded += 1;
                     self.withdraw(tx);
                 } else {
                     home.next += 1;
@@ -338,13 +340,18 @@ impl<P> Engine<P> {
         }
         match home.phase {
             Phase::Trying => {
+                self.stats.queued += u64::from(!home.refused);
                 home.refused = true;
                 self.tried(tx);
             }
-            Phase::Fast => self.withdraw(tx),
+            Phase::Fast => {
+                self.stats.queued += 1;
+                self.withdraw(tx);
+            }
             Phase::Queueing => {
                 assert!(home.yielding, "who queues is refused only if it gives up");
                 home.setbacks += 1;
+                self.stats.yielded += 1;
                 self.withdraw(tx);
             }
             phase => panic!("a refusal in {phase:?}"),
@@ -388,8 +395,7 @@ impl<P> Engine<P> {
             }
             let (shard, undo) = (part.shard, part.dirty && !forget);
             part.dirty = false;
-            if fast {
-                assert!(shard == own, "the fast way locks its own part first");
+            if fast && shard == own {
                 let want = self.let_go(tx);
                 self.homes.get(tx).parts[at].want = want;
                 continue;
@@ -445,6 +451,7 @@ impl<P> Engine<P> {
         let home = self.homes.get(tx);
         home.phase = Phase::Pressing;
         home.pressing = true;
+        self.stats.pressed += 1;
         self.ask_all(tx, Wait::Press);
         if self.homes.get(tx).parts.is_empty() {
             self.all_granted(tx, None);

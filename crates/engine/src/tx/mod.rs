@@ -166,6 +166,20 @@ pub enum Action<P> {
     Seal { epoch: Epoch },
 }
 
+/// How often transactions of this home did not have it easy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    pub begun: u64,
+    /// Tries that were refused, so that the shards were asked one after another.
+    pub queued: u64,
+    /// Gave way to one that presses.
+    pub yielded: u64,
+    /// Programs that began again.
+    pub restarted: u64,
+    /// Got the right to press.
+    pub pressed: u64,
+}
+
 /// Whose a request in the lock table is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
@@ -185,6 +199,7 @@ pub struct Engine<P> {
     /// Parts that run without having entered the lock table, in the order of their actions.
     passing: VecDeque<(TxId, Stamp)>,
     homes: Homes<P>,
+    stats: Stats,
     token: program::Token,
     pub(crate) waiters: Waiters,
     pub(crate) actions: VecDeque<Action<P>>,
@@ -203,6 +218,7 @@ impl<P> Engine<P> {
             held: FoldMap::default(),
             passing: VecDeque::new(),
             homes: Homes::default(),
+            stats: Stats::default(),
             token: program::Token::default(),
             waiters: Waiters::default(),
             actions: VecDeque::new(),
@@ -320,16 +336,24 @@ impl<P> Engine<P> {
         self.actions.pop_front()
     }
 
-    /// Whether every transaction, waiter and claim is gone without a trace.
-    pub fn is_empty(&self) -> bool {
-        self.locks.is_empty()
-            && self.held.is_empty()
-            && self.passing.is_empty()
-            && self.homes.is_empty()
-            && self.token.is_empty()
-            && self.waiters.is_empty()
-            && self.actions.is_empty()
-            && self.own.is_empty()
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// What is left of transactions, waiters and claims; nothing when all have gone.
+    pub fn rest(&self) -> Option<&'static str> {
+        let empty = [
+            (self.locks.is_empty(), "locks"),
+            (self.held.is_empty(), "parts"),
+            (self.passing.is_empty(), "parts that run"),
+            (self.homes.is_empty(), "transactions"),
+            (self.token.is_empty(), "the token"),
+            (self.waiters.is_empty(), "waiters"),
+            (self.actions.is_empty(), "actions"),
+            (self.own.is_empty(), "messages"),
+        ];
+        let rest = empty.iter().find(|(empty, _)| !empty);
+        rest.map(|(_, what)| *what)
     }
 
     pub(crate) fn send(&mut self, to: ShardId, body: Body<P>) {

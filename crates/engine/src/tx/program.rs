@@ -36,6 +36,8 @@ pub enum Answer<P> {
     /// From the beginning. Whatever an earlier attempt has learnt did not happen.
     Start,
     Value(P),
+    /// Nothing new: the host goes on after [`Step::Pause`]. Engines do not give this answer.
+    Resumed,
 }
 
 /// What a host drives with [`Action::Step`] and [`Engine::step`].
@@ -179,6 +181,7 @@ impl<P> Engine<P> {
         home.program.call = None;
         home.program.attempt += 1;
         home.setbacks += 1;
+        self.stats.restarted += 1;
         self.withdraw(tx);
     }
 
