@@ -171,6 +171,8 @@ pub struct Client {
     pub transaction: Option<TxId>,
     /// Its command that all shards are asked about.
     pub survey: Option<u64>,
+    /// How often sending its replies has been put off.
+    pub delayed: u8,
     /// Its next command has waited for locks, which are its own now.
     pub granted: Option<Waiter>,
     /// The peer has sent its last byte.
@@ -191,7 +193,22 @@ pub enum Held {
     Locked,
 }
 
+/// How often in a row sending may be put off, and up to how many bytes.
+const DELAYS_MAX: u8 = 8;
+const DELAYED_MAX: usize = 8 * 1024;
+
 impl Client {
+    /// Whether its replies are better sent with those that other shards are about to give. That is
+    /// so for a moment only: `delayed` counts how often it was said since the last sending.
+    pub fn delays_reply(&mut self) -> bool {
+        let delays = self.held == Some(Held::Remote)
+            && self.is_away()
+            && self.delayed < DELAYS_MAX
+            && self.reply.len() < DELAYED_MAX;
+        self.delayed += u8::from(delays);
+        delays
+    }
+
     /// Whether its last command has not been executed yet, here or elsewhere.
     pub fn is_away(&self) -> bool {
         match self.held {
@@ -218,6 +235,7 @@ impl Client {
             transaction: None,
             survey: None,
             granted: None,
+            delayed: 0,
             ended: false,
             session: Session {
                 peer,

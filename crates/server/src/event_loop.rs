@@ -21,6 +21,7 @@ use crate::stats::Ticks;
 use crate::tasks::Finish;
 use crate::wake::Wake;
 use resp::Reply;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +39,9 @@ const UNAUTHENTICATED_OUTPUT_MAX: u64 = 17 * 1024;
 /// Input of a paused client, in bytes, at which receiving stops.
 const PAUSED_INPUT_MAX: u64 = 1 << 20;
 
+/// How long replies wait for those behind them, in microseconds.
+const REPLY_DELAY_US: i64 = 1000;
+
 /// Slices of freeing per pass while the loop is busy.
 const TRASH_SLICES: usize = 4;
 
@@ -54,6 +58,9 @@ pub struct EventLoop<D> {
     stop: StopSignal,
     /// What wakes each shard.
     peers: Vec<Wake>,
+    /// Clients, by id, whose replies wait for more to send with them, and since when, in Unix
+    /// microseconds.
+    delayed: VecDeque<(ConnId, u64, i64)>,
     stopping: Option<Instant>,
 }
 
@@ -92,6 +99,7 @@ impl<D: Driver> EventLoop<D> {
             resting: Vec::new(),
             stop,
             peers,
+            delayed: VecDeque::new(),
             stopping: None,
         }
     }
@@ -109,6 +117,7 @@ impl<D: Driver> EventLoop<D> {
             }
             self.serve_events();
             self.work(Instant::now());
+            self.send_delayed();
             self.look_after_clients();
             if !self.core.alone {
                 remote::act(&mut self.core);
@@ -169,6 +178,9 @@ impl<D: Driver> EventLoop<D> {
         if let Some(end) = self.stopping {
             timeout = timeout.min(end.saturating_duration_since(now));
         }
+        if !self.delayed.is_empty() {
+            timeout = timeout.min(Duration::from_micros(REPLY_DELAY_US as u64));
+        }
         if !self.background.is_idle() {
             timeout = timeout.min(WAIT_MAX);
         }
@@ -187,6 +199,7 @@ impl<D: Driver> EventLoop<D> {
                     client.session.bytes_in += bytes.len() as u64;
                     client.session.last_active_ms = self.core.now_ms();
                     serve(&mut self.core, &mut self.dispatcher, client, bytes);
+                    self.core.clients.mark(conn);
                 }
                 Event::Sent { conn, buffer } => {
                     self.core.recycle(buffer);
@@ -316,8 +329,20 @@ impl<D: Driver> EventLoop<D> {
         if client.closing == Closing::Now {
             return self.cut(conn);
         }
-        let unsent = self.driver.unsent(conn);
-        if !client.reply.is_empty() && unsent == 0 {
+        if matches!(client.held, Some(Held::Remote | Held::Locked)) && !client.is_away() {
+            self.go_on(conn);
+        }
+        let Some(client) = self.core.clients.get_mut(conn) else {
+            return;
+        };
+        let sends = !client.reply.is_empty() && self.driver.unsent(conn) == 0;
+        if sends && client.delays_reply() {
+            if client.delayed == 1 {
+                let since_us = self.core.now_us;
+                self.delayed.push_back((conn, client.id, since_us));
+            }
+        } else if sends {
+            client.delayed = 0;
             let (buffer, splices) = client.reply.take();
             let output = Output { buffer, splices };
             self.core.stats.writes += 1;
@@ -334,7 +359,11 @@ impl<D: Driver> EventLoop<D> {
         };
         let sending = self.driver.is_sending(conn);
         // A peer that only ended its side still gets what it has asked for.
-        let ended = client.ended && client.held != Some(Held::Output);
+        let is_held = matches!(
+            client.held,
+            Some(Held::Output | Held::Remote | Held::Locked)
+        );
+        let ended = client.ended && !is_held;
         if (client.closing == Closing::AfterReply || ended) && !sending && !client.is_away() {
             return self.cut(conn);
         }
@@ -363,17 +392,40 @@ impl<D: Driver> EventLoop<D> {
             }
             Some(Held::Task) if self.core.tasks.has(client.id) => self.driver.pause(conn),
             Some(_) => {
-                client.held = None;
-                self.driver.resume(conn);
-                if let Some(client) = self.core.clients.take(conn) {
-                    if client.input.is_pending() {
-                        serve(&mut self.core, &mut self.dispatcher, client, &[]);
-                    } else {
-                        self.core.clients.put(client);
-                    }
-                }
+                self.go_on(conn);
+                self.core.clients.mark(conn);
             }
             None => {}
+        }
+    }
+
+    /// Runs the commands of a client that waits no more.
+    fn go_on(&mut self, conn: ConnId) {
+        self.driver.resume(conn);
+        let Some(mut client) = self.core.clients.take(conn) else {
+            return;
+        };
+        client.held = None;
+        if client.input.is_pending() {
+            serve(&mut self.core, &mut self.dispatcher, client, &[]);
+        } else {
+            self.core.clients.put(client);
+        }
+    }
+
+    /// Sends the replies that have waited long enough for those behind them.
+    fn send_delayed(&mut self) {
+        let late_us = self.core.now_us - REPLY_DELAY_US;
+        while let Some((conn, id, since_us)) = self.delayed.front().copied() {
+            if since_us > late_us && since_us <= self.core.now_us {
+                break;
+            }
+            self.delayed.pop_front();
+            let client = self.core.clients.get_mut(conn);
+            if let Some(client) = client.filter(|c| c.id == id && c.delayed > 0) {
+                client.delayed = u8::MAX;
+                self.core.clients.mark(conn);
+            }
         }
     }
 
@@ -493,10 +545,6 @@ fn serve(core: &mut Core, dispatcher: &mut Dispatcher, mut client: Box<Client>, 
         } else {
             dispatcher.receive(core, &mut client, data);
         }
-    }
-    if !client.dirty {
-        client.dirty = true;
-        core.clients.dirty.push(client.conn);
     }
     core.clients.put(client);
 }
