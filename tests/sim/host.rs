@@ -77,7 +77,7 @@ impl World {
     fn answered(&mut self, s: usize, work: Work) {
         let op = &mut self.ops[work.op].operation;
         op.reads.extend(work.seen);
-        op.appends.extend(work.wrote);
+        add(&mut op.appends, &work.wrote);
         self.complete(s, work.op);
     }
 
@@ -459,7 +459,7 @@ impl World {
         }
         for (_, work) in parts {
             let state = &mut self.ops[op].operation;
-            state.appends.extend(work.wrote.iter().copied());
+            add(&mut state.appends, &work.wrote);
             state.reads.extend(work.seen.iter().cloned());
             if !is_program {
                 self.check_time(&work, time_ms);
@@ -507,6 +507,15 @@ impl World {
                 Later::Resume(tx, attempt) => self.step(s, tx, attempt, Answer::Resumed),
             }
             self.drain(s);
+        }
+    }
+}
+
+/// Adds what has been written to what is known to be.
+fn add(appends: &mut Vec<(Key, u64)>, wrote: &[(Key, u64)]) {
+    for append in wrote {
+        if !appends.contains(append) {
+            appends.push(*append);
         }
     }
 }

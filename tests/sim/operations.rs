@@ -177,6 +177,16 @@ impl World {
         let cmds = keys
             .map(|(i, key)| (key, Cmd::Append(key, value + i as u64)))
             .collect();
+        self.begin_appends(client, op, cmds);
+    }
+
+    /// What a write appends is known whatever comes home.
+    fn begin_appends(&mut self, client: usize, op: Op, cmds: Vec<(Key, Cmd)>) {
+        let appends = cmds.iter().filter_map(|(_, cmd)| match cmd {
+            Cmd::Append(key, value) => Some((*key, *value)),
+            _ => None,
+        });
+        self.ops[op].operation.appends = appends.collect();
         self.begin_parts(client, op, Kind::Write, cmds);
     }
 
@@ -421,7 +431,9 @@ impl World {
         let client = &mut self.clients[index];
         client.op = None;
         client.die_at = None;
-        client.start_at = self.pass + self.random.below(40) as u64;
+        if self.scenario == Scenario::Mixed {
+            client.start_at = self.pass + self.random.below(40) as u64;
+        }
         if let Some(epoch) = epoch {
             let last = std::mem::replace(&mut client.epoch, epoch);
             if epoch < last {
@@ -445,7 +457,7 @@ impl World {
             let cmds = keys
                 .map(|key| (key, Cmd::Append(key, value + key)))
                 .collect();
-            self.begin_parts(client, op, Kind::Write, cmds);
+            self.begin_appends(client, op, cmds);
             return;
         }
         if self.clients[..2]

@@ -198,7 +198,7 @@ impl World {
                 }
             })
             .collect();
-        let clients = (0..if readers { 8 } else { 3 + random.below(6) })
+        let clients = (0..if readers { 16 } else { 3 + random.below(6) })
             .map(|_| Client {
                 home: random.below(count),
                 left: 4 + random.below(8) as u32,

@@ -9,7 +9,7 @@ pub enum Fault {
     WriteBeforeLastGrant,
     /// A read's locks go as soon as its part has run.
     LockReleasedEarly,
-    /// The client is answered when the first shard has executed.
+    /// The client is answered when the first shard has granted.
     ReplyBeforeLastShard,
     /// A released name does not grant the next in its line.
     WakeUpLost,

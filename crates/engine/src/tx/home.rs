@@ -75,6 +75,8 @@ pub(super) struct Home<P> {
     refused: bool,
     pub aborted: bool,
     yielding: bool,
+    /// By a planted bug.
+    answered: bool,
     /// How often it had locks and gave them up.
     pub setbacks: u32,
     pub pressing: bool,
@@ -174,6 +176,7 @@ impl<P> Engine<P> {
             refused: false,
             aborted: false,
             yielding: false,
+            answered: false,
             setbacks: 0,
             pressing: false,
             at: Stamp::default(),
@@ -306,6 +309,10 @@ impl<P> Engine<P> {
             part.payload = payload;
         }
         home.aborted |= !ok;
+        if self.faults.has(Fault::ReplyBeforeLastShard) {
+            self.answer_early(tx);
+        }
+        let home = self.homes.get(tx);
         match home.phase {
             Phase::Trying | Phase::Pressing => self.tried(tx),
             Phase::Fast | Phase::Queueing => {
@@ -484,11 +491,7 @@ impl<P> Engine<P> {
         at: Stamp,
     ) {
         self.observe(at);
-        let early = self.faults.has(Fault::ReplyBeforeLastShard)
-            || self.faults.has(Fault::WriteBeforeLastGrant);
-        if early && self.homes.find(tx).is_none() {
-            return;
-        }
+        let early = self.faults.has(Fault::WriteBeforeLastGrant);
         let home = self.homes.get(tx);
         let part = home.part(from);
         part.state = State::Done;
@@ -507,7 +510,7 @@ impl<P> Engine<P> {
             Phase::Trying => self.tried(tx),
             Phase::Executing => {
                 home.awaited -= 1;
-                if home.awaited == 0 || self.faults.has(Fault::ReplyBeforeLastShard) {
+                if home.awaited == 0 {
                     self.finish(tx);
                 }
             }
@@ -671,6 +674,9 @@ impl<P> Engine<P> {
         if home.pressing {
             self.send(0, Body::TokenBack);
         }
+        if home.answered {
+            return;
+        }
         self.actions.push_back(Action::Finish {
             tx,
             parts: take_payloads(&mut home.parts),
@@ -679,6 +685,22 @@ impl<P> Engine<P> {
             } else {
                 Outcome::Done
             },
+            time_ms: home.at.time_ms,
+            epoch: home.at.epoch,
+        });
+    }
+
+    /// Only the planted bug does this.
+    fn answer_early(&mut self, tx: TxId) {
+        let home = self.homes.get(tx);
+        if home.kind != Some(Kind::Write) || home.answered || home.aborted {
+            return;
+        }
+        home.answered = true;
+        self.actions.push_back(Action::Finish {
+            tx,
+            parts: Vec::new(),
+            outcome: Outcome::Done,
             time_ms: home.at.time_ms,
             epoch: home.at.epoch,
         });
