@@ -93,7 +93,7 @@ fn check(count: usize, scenario: Scenario) -> world::Seen {
 
 #[test]
 fn every_seed_is_serializable_and_ends() {
-    let seen = check(20_000, Scenario::Mixed);
+    let seen = check(30_000, Scenario::Mixed);
     eprintln!("{seen:?}");
     // Nothing is shown by what did not happen.
     assert!(
@@ -143,7 +143,7 @@ fn a_write_before_the_last_grant_is_found() {
     finds(
         Fault::WriteBeforeLastGrant,
         Scenario::Mixed,
-        300,
+        2000,
         "no order",
     );
 }
@@ -158,24 +158,24 @@ fn a_reply_before_the_last_shard_is_found() {
     finds(
         Fault::ReplyBeforeLastShard,
         Scenario::Mixed,
-        300,
+        2000,
         "answered before the begin",
     );
 }
 
 #[test]
 fn a_lost_wake_up_is_found() {
-    finds(Fault::WakeUpLost, Scenario::Mixed, 100, "never ends");
+    finds(Fault::WakeUpLost, Scenario::Mixed, 2000, "never ends");
 }
 
 #[test]
 fn a_sealed_epoch_that_misses_a_part_is_found() {
-    finds(Fault::SealMissesPart, Scenario::Mixed, 300, "sealed");
+    finds(Fault::SealMissesPart, Scenario::Mixed, 2000, "sealed");
 }
 
 #[test]
 fn a_waiter_served_twice_is_found() {
-    finds(Fault::ServedTwice, Scenario::Mixed, 1000, "served twice");
+    finds(Fault::ServedTwice, Scenario::Mixed, 2000, "served twice");
 }
 
 #[test]
@@ -185,30 +185,30 @@ fn a_try_that_barges_past_waiters_is_found() {
 
 #[test]
 fn growth_that_waits_is_found() {
-    finds(Fault::GrowthWaits, Scenario::Mixed, 500, "never ends");
+    finds(Fault::GrowthWaits, Scenario::Mixed, 2000, "never ends");
 }
 
 #[test]
 fn a_forgotten_undo_is_found() {
-    finds(Fault::UndoForgotten, Scenario::Mixed, 300, "twice");
+    finds(Fault::UndoForgotten, Scenario::Mixed, 2000, "twice");
 }
 
 #[test]
 fn a_missing_yield_is_found() {
-    finds(Fault::NoYield, Scenario::Mixed, 3000, "never ends");
+    finds(Fault::NoYield, Scenario::Mixed, 2000, "never ends");
 }
 
 #[test]
 fn an_ignored_check_is_found() {
-    finds(Fault::CheckIgnored, Scenario::Mixed, 500, "no order");
+    finds(Fault::CheckIgnored, Scenario::Mixed, 2000, "no order");
 }
 
 #[test]
 fn a_time_that_is_not_agreed_is_found() {
-    finds(Fault::TimeNotAgreed, Scenario::Mixed, 500, "as of");
+    finds(Fault::TimeNotAgreed, Scenario::Mixed, 2000, "as of");
 }
 
 #[test]
 fn a_push_that_looks_for_nobody_is_found() {
-    finds(Fault::ReadyForgotten, Scenario::Mixed, 100, "waits");
+    finds(Fault::ReadyForgotten, Scenario::Mixed, 2000, "waits");
 }

@@ -179,9 +179,11 @@ impl World {
             collide: random.one_in(8),
         };
         let skew = 1 + random.below(20);
+        let patience = if random.one_in(3) { 1 } else { 3 };
         let shards = (0..count)
             .map(|shard| {
                 let mut engine = Engine::new(shard as u16);
+                engine.set_patience(patience);
                 if let Some(fault) = fault {
                     engine.plant(fault);
                 }

@@ -15,7 +15,7 @@ use super::{Action, Body, Engine, Fault, Kind, Outcome, Part, ShardId, Stage, St
 use crate::locks::Want;
 
 /// After how many setbacks a transaction asks to press.
-const PATIENCE: u32 = 3;
+pub(super) const PATIENCE: u32 = 3;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Phase {
@@ -430,10 +430,11 @@ impl<P> Engine<P> {
     }
 
     fn withdrawn(&mut self, tx: TxId) {
+        let patience = self.patience;
         let home = self.homes.get(tx);
         if home.aborted {
             self.finish(tx);
-        } else if home.setbacks >= PATIENCE {
+        } else if home.setbacks >= patience {
             home.phase = Phase::Token;
             self.send(0, Body::TokenAsk { tx });
         } else {

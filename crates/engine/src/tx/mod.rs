@@ -25,6 +25,8 @@ mod home;
 mod message;
 mod participant;
 mod program;
+#[cfg(test)]
+mod tests;
 
 #[doc(hidden)]
 pub use fault::Fault;
@@ -200,6 +202,7 @@ pub struct Engine<P> {
     passing: VecDeque<(TxId, Stamp)>,
     homes: Homes<P>,
     stats: Stats,
+    patience: u32,
     token: program::Token,
     pub(crate) waiters: Waiters,
     pub(crate) actions: VecDeque<Action<P>>,
@@ -219,6 +222,7 @@ impl<P> Engine<P> {
             passing: VecDeque::new(),
             homes: Homes::default(),
             stats: Stats::default(),
+            patience: home::PATIENCE,
             token: program::Token::default(),
             waiters: Waiters::default(),
             actions: VecDeque::new(),
@@ -232,6 +236,14 @@ impl<P> Engine<P> {
     pub fn plant(&mut self, fault: Fault) {
         self.faults = fault::Faults::plant(fault);
         self.locks.faults = self.faults;
+    }
+
+    /// Lets transactions press after fewer setbacks than usual, so that a simulation does not have to
+    /// be long to see it.
+    #[cfg(feature = "faults")]
+    #[doc(hidden)]
+    pub fn set_patience(&mut self, setbacks: u32) {
+        self.patience = setbacks;
     }
 
     pub fn shard(&self) -> ShardId {
