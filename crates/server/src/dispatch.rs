@@ -295,6 +295,8 @@ fn execute(
     if !execute_carefully(table, core, client, reply, call, args, watch) {
         return false;
     }
+    // Nor does anything after it join what it has sent, whose replies it may not want.
+    remote::take_off(core, client);
     hush(client, reply, mark);
     true
 }
