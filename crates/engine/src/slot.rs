@@ -4,6 +4,9 @@
 //! nothing reflected) of the key, or of its hash tag, modulo 16384. Shards own contiguous ranges of
 //! slots of nearly equal size. This is the one place that decides whether a key is local or remote.
 
+#[cfg(target_arch = "x86_64")]
+mod clmul;
+
 /// How many slots there are.
 pub const SLOTS: u16 = 16384;
 
@@ -91,6 +94,8 @@ pub fn slot(key: &[u8]) -> u16 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     shards: u32,
+    /// The processor multiplies without carries.
+    multiplies: bool,
 }
 
 impl Placement {
@@ -99,6 +104,10 @@ impl Placement {
         assert!((1..=usize::from(SLOTS)).contains(&shards));
         Placement {
             shards: shards as u32,
+            #[cfg(target_arch = "x86_64")]
+            multiplies: clmul::is_here(),
+            #[cfg(not(target_arch = "x86_64"))]
+            multiplies: false,
         }
     }
 
@@ -117,6 +126,12 @@ impl Placement {
     pub fn of(self, key: &[u8]) -> usize {
         if self.shards == 1 {
             return 0;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if self.multiplies
+            && let Some(sum) = clmul::short_sum(key)
+        {
+            return self.of_slot(sum % SLOTS);
         }
         self.of_slot(slot(key))
     }

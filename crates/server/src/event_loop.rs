@@ -224,7 +224,9 @@ impl<D: Driver> EventLoop<D> {
                 }
                 Event::SendFailed { conn } => self.core.clients.close(conn, Closing::Now),
                 Event::Closed { conn } => {
-                    self.core.clients.remove(conn);
+                    if let Some(mut client) = self.core.clients.remove(conn) {
+                        remote::give_up(&mut self.core, &mut client);
+                    }
                 }
                 Event::Accepted { listener, socket } => {
                     let address = &self.addresses[listener];
@@ -538,13 +540,15 @@ impl<D: Driver> EventLoop<D> {
 /// Runs a client's commands and puts it back.
 #[inline]
 fn serve(core: &mut Core, dispatcher: &mut Dispatcher, mut client: Box<Client>, data: &[u8]) {
-    if client.closing == Closing::No {
-        if client.held.is_some() {
-            // Kept for later: parsing is resumed when the client may go on.
-            client.input.keep_only(data);
-        } else {
+    if client.closing == Closing::No && client.held.is_some() {
+        // Kept for later: parsing is resumed when the client may go on.
+        client.input.keep_only(data);
+    } else {
+        if client.closing == Closing::No {
             dispatcher.receive(core, &mut client, data);
         }
+        // A command that was given its locks and did not run after all asks again when it does.
+        remote::give_up(core, &mut client);
     }
     core.clients.put(client);
 }

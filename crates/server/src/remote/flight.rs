@@ -79,7 +79,8 @@ impl Flight {
     /// `to` is the shard it is for, `None` for the client's own. With `strict` only commands that
     /// one shard executes in order.
     pub fn admits(&self, kind: Kind, to: Option<ShardId>, strict: bool) -> bool {
-        if self.commands >= COMMANDS_MAX {
+        // Only this one command is to be silent, as under CLIENT REPLY SKIP.
+        if self.commands >= COMMANDS_MAX || self.silent {
             return false;
         }
         let same_place = match (&self.parcels[..], to) {

@@ -233,6 +233,14 @@ pub fn passed(core: &mut Core, pass: Pass) {
     }
 }
 
+/// Gives back the locks that a client's next command was given and has not used.
+#[inline]
+pub fn give_up(core: &mut Core, client: &mut Client) {
+    if let Some(waiter) = client.granted.take() {
+        core.engine.leave(waiter);
+    }
+}
+
 /// Receives what other shards have sent.
 pub fn receive(core: &mut Core) {
     core.node.begin_drain();
