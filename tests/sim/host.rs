@@ -30,7 +30,7 @@ impl World {
         self.drain(s);
     }
 
-    fn at(&self, s: usize) -> At {
+    pub fn at(&self, s: usize) -> At {
         let engine = &self.shards[s].engine;
         At {
             time_ms: engine.now_ms(),
@@ -201,7 +201,7 @@ impl World {
     }
 
     /// Runs commands on a shard's data; with `undo`, for a program that may change its mind.
-    fn execute(&mut self, s: usize, work: &mut Work, at: At, stage: Stage, undo: Option<TxId>) {
+    pub fn execute(&mut self, s: usize, work: &mut Work, at: At, stage: Stage, undo: Option<TxId>) {
         for cmd in work.cmds.clone() {
             match cmd {
                 Cmd::Read(key) => self.read(s, key, work, at),
@@ -473,7 +473,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, s: usize, tx: TxId, attempt: u32, answer: Answer<Work>) {
+    pub fn step(&mut self, s: usize, tx: TxId, attempt: u32, answer: Answer<Work>) {
         if attempt > 0 && matches!(answer, Answer::Start) {
             self.seen.restarted += 1;
         }

@@ -3,7 +3,7 @@
 use crate::data::{Cmd, Key, Op, Work};
 use crate::program::{Call, Script};
 use crate::world::{OpState, Packet, Scenario, World};
-use engine::{Kind, Part, Reserve, ShardId};
+use engine::{Answer, Kind, Part, Program, Reserve, ShardId, Stage, Step};
 use harness::history::Operation;
 use std::collections::BTreeMap;
 
@@ -281,7 +281,45 @@ impl World {
             .collect();
         let script = Script::new(op, self.layout, calls, value);
         let home = self.clients[client].home;
+        if self.random.one_in(2) {
+            self.begin_without_locks(home, op, script);
+            return;
+        }
         let tx = self.shards[home].engine.begin_program(reserved);
+        self.shards[home].transactions.insert(tx, op);
+        self.shards[home].programs.insert(tx, script);
+        self.drain(home);
+    }
+
+    /// Runs a program's first call without locks if it is of this shard, as a script does that may
+    /// never need another.
+    fn begin_without_locks(&mut self, home: usize, op: Op, mut script: Script) {
+        let first = script.resume(Answer::Start);
+        let Step::Call {
+            shard,
+            want,
+            mut payload,
+        } = first
+        else {
+            return self.begin_at_start(home, op, script);
+        };
+        let engine = &mut self.shards[home].engine;
+        if usize::from(shard) != home || !(engine.is_plain() || engine.may_run_all(&want)) {
+            return self.begin_at_start(home, op, script);
+        }
+        let dirty = want.writes();
+        let tx = engine.adopt_program(want, dirty);
+        let at = self.at(home);
+        self.execute(home, &mut payload, at, Stage::Call, Some(tx));
+        self.seen.adopted += 1;
+        self.shards[home].transactions.insert(tx, op);
+        self.shards[home].programs.insert(tx, script);
+        self.step(home, tx, 0, Answer::Value(payload));
+        self.drain(home);
+    }
+
+    fn begin_at_start(&mut self, home: usize, op: Op, script: Script) {
+        let tx = self.shards[home].engine.begin_program(Vec::new());
         self.shards[home].transactions.insert(tx, op);
         self.shards[home].programs.insert(tx, script);
         self.drain(home);

@@ -35,10 +35,11 @@ pub struct Seen {
     pub died: u64,
     pub ran_again: u64,
     pub sealed: u64,
+    pub adopted: u64,
 }
 
 impl Seen {
-    fn counts(&self) -> [u64; 13] {
+    fn counts(&self) -> [u64; 14] {
         [
             self.operations,
             self.parked,
@@ -53,6 +54,7 @@ impl Seen {
             self.died,
             self.ran_again,
             self.sealed,
+            self.adopted,
         ]
     }
 
@@ -74,6 +76,7 @@ impl Seen {
         self.died += other.died;
         self.ran_again += other.ran_again;
         self.sealed += other.sealed;
+        self.adopted += other.adopted;
     }
 }
 

@@ -166,6 +166,13 @@ impl<P> Engine<P> {
     }
 
     pub(super) fn begin_parts(&mut self, kind: Option<Kind>, parts: Vec<HomePart<P>>) -> TxId {
+        let tx = self.insert_home(kind, parts);
+        self.acquire(tx);
+        self.settle();
+        tx
+    }
+
+    pub(super) fn insert_home(&mut self, kind: Option<Kind>, parts: Vec<HomePart<P>>) -> TxId {
         let seq = self.homes.insert(Home {
             seq: 0,
             kind,
@@ -183,13 +190,10 @@ impl<P> Engine<P> {
             program: ProgramState::default(),
         });
         self.stats.begun += 1;
-        let tx = TxId {
+        TxId {
             home: self.shard,
             seq,
-        };
-        self.acquire(tx);
-        self.settle();
-        tx
+        }
     }
 
     /// The first attempt, without waiting.

@@ -87,6 +87,21 @@ impl<P> Engine<P> {
         self.begin_parts(None, parts)
     }
 
+    /// Makes a program of what has run on this shard without locks, in this turn of the host, and now
+    /// needs more: `want` is what it has used, which is free since it could run. It goes on with
+    /// [`Engine::step`] as attempt 0; if `dirty`, what it has changed can be undone.
+    pub fn adopt_program(&mut self, mut want: Want, dirty: bool) -> TxId {
+        want.normalise();
+        let mut part = home_part(self.shard, want.clone(), false, None);
+        part.state = State::Granted;
+        part.dirty = dirty;
+        let tx = self.insert_home(None, vec![part]);
+        self.homes.get(tx).phase = Phase::Running;
+        let held = self.hold_own(tx, &mut want);
+        assert!(held, "what has run without locks is free");
+        tx
+    }
+
     /// Answers [`Action::Step`]. A step of an attempt that was given up meanwhile is dropped.
     pub fn step(&mut self, tx: TxId, attempt: u32, step: Step<P>) {
         let Some(home) = self.homes.find(tx) else {
