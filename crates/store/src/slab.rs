@@ -2,8 +2,9 @@
 //!
 //! General allocators round 40 bytes to 48; with a hundred million small entries that is the
 //! difference between our memory target and missing it. So a shard carves its small allocations out
-//! of 64 KiB pages, each for one size; pages come from 2 MiB chunks that ask for huge pages, which
-//! a server without fork can afford and which save most TLB misses of random look-ups.
+//! of 64 KiB pages, each for one size; pages come from 2 MiB chunks, which are huge pages where that
+//! keeps nobody waiting (see the module `chunks`): a server without fork can afford them, and they
+//! save most TLB misses of random look-ups.
 //!
 //! ```text
 //! chunk (2 MiB, mapped) = 32 pages
@@ -51,10 +52,14 @@ const CLASSES: usize = MAX / 8 + 1;
 /// Empty pages kept for reuse before whole chunks go back to the system.
 const SPARE_PAGES: usize = 2 * PAGES as usize;
 
-/// Empty pages left when the next chunk is made ready: at full speed some 10 ms of inserts.
-const AHEAD_PAGES: usize = 4;
-/// Chunks of a slab from which on that is done.
+/// Chunks of a slab from which on the next is made ready: what lies ready is memory that holds nothing.
 const AHEAD_CHUNKS: usize = 8;
+
+/// Empty pages left when the next chunk is made ready, in a slab of so many chunks. Four are some
+/// 10 ms of inserts at full speed.
+fn ahead(chunks: usize) -> usize {
+    (chunks / 8).clamp(4, PAGES as usize)
+}
 
 #[repr(C, align(64))]
 struct Page {
@@ -86,6 +91,13 @@ struct Chunk {
     empty: u32,
 }
 
+/// The pages of a chunk from `next` on. They count as empty, but are not in the list of those, which
+/// would mean to touch them all at once.
+struct Unused {
+    chunk: u32,
+    next: u32,
+}
+
 /// Figures of a slab, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlabStats {
@@ -107,6 +119,8 @@ pub struct Slab {
     empty_pages: usize,
     chunks: Vec<Chunk>,
     free_chunks: Vec<u32>,
+    /// The newest chunk, if it has pages that were never used.
+    unused: Option<Unused>,
     allocated: usize,
     large: usize,
     lines: lines::Lists,
@@ -135,6 +149,7 @@ impl Slab {
             empty_pages: 0,
             chunks: Vec::new(),
             free_chunks: Vec::new(),
+            unused: None,
             allocated: 0,
             large: 0,
             lines: lines::Lists::default(),
@@ -239,24 +254,52 @@ impl Slab {
     /// A page that belongs to no class, in no list.
     #[cold]
     fn take_page(&mut self) -> *mut Page {
-        if self.empty.is_null() {
-            self.add_chunk();
-        }
-        let page = self.empty;
-        // SAFETY: pages in the list of empty ones are mapped and unused.
-        unsafe {
-            let p = &mut *page;
-            self.empty = p.next;
-            if !self.empty.is_null() {
-                (*self.empty).prev = null_mut();
-            }
-            self.empty_pages -= 1;
-            self.chunks[p.chunk as usize].empty -= 1;
-        }
-        if self.empty_pages == AHEAD_PAGES && self.chunks.len() >= AHEAD_CHUNKS {
+        let page = if self.empty.is_null() {
+            self.take_unused()
+        } else {
+            let page = self.empty;
+            // SAFETY: pages in the list of empty ones are mapped and unused.
+            unsafe { self.unlist_empty(page) };
+            page
+        };
+        self.empty_pages -= 1;
+        // SAFETY: the page is mapped and has a header.
+        let chunk = unsafe { (*page).chunk };
+        self.chunks[chunk as usize].empty -= 1;
+        let chunks = self.chunks.len() - self.free_chunks.len();
+        if chunks >= AHEAD_CHUNKS && self.empty_pages <= ahead(chunks) {
             chunks::prepare();
         }
         page
+    }
+
+    /// The next page of the newest chunk, or the first of one newer still.
+    fn take_unused(&mut self) -> *mut Page {
+        let Unused { chunk, next } = match self.unused.take() {
+            Some(unused) => unused,
+            None => self.add_chunk(),
+        };
+        if next + 1 < PAGES {
+            self.unused = Some(Unused {
+                chunk,
+                next: next + 1,
+            });
+        }
+        let base = self.chunks[chunk as usize].base;
+        // SAFETY: the chunk is mapped and PAGES pages long.
+        unsafe {
+            let page = base.add(next as usize * PAGE).cast::<Page>();
+            page.write(Page {
+                free: null_mut(),
+                next: null_mut(),
+                prev: null_mut(),
+                fresh: 0,
+                used: 0,
+                size: 0,
+                chunk,
+            });
+            page
+        }
     }
 
     /// A fresh page for `class`, first in its list.
@@ -334,8 +377,24 @@ impl Slab {
         self.empty_pages += 1;
     }
 
+    /// SAFETY: `page` is in the list of empty ones.
+    unsafe fn unlist_empty(&mut self, page: *mut Page) {
+        // SAFETY: list members are live pages.
+        unsafe {
+            let (next, prev) = ((*page).next, (*page).prev);
+            if prev.is_null() {
+                self.empty = next;
+            } else {
+                (*prev).next = next;
+            }
+            if !next.is_null() {
+                (*next).prev = prev;
+            }
+        }
+    }
+
     #[cold]
-    fn add_chunk(&mut self) {
+    fn add_chunk(&mut self) -> Unused {
         let base = chunks::map();
         let index = self.free_chunks.pop().unwrap_or(self.chunks.len() as u32);
         let chunk = Chunk { base, empty: PAGES };
@@ -344,42 +403,23 @@ impl Slab {
         } else {
             self.chunks[index as usize] = chunk;
         }
-        // The lowest page comes to the front, so that memory is touched in order.
-        for i in (0..PAGES as usize).rev() {
-            // SAFETY: the chunk is mapped and PAGES pages long.
-            unsafe {
-                let page = base.add(i * PAGE).cast::<Page>();
-                page.write(Page {
-                    free: null_mut(),
-                    next: null_mut(),
-                    prev: null_mut(),
-                    fresh: 0,
-                    used: 0,
-                    size: 0,
-                    chunk: index,
-                });
-                self.push_empty(page);
-            }
+        self.empty_pages += PAGES as usize;
+        Unused {
+            chunk: index,
+            next: 0,
         }
     }
 
-    /// SAFETY: every page of the chunk is in the list of empty ones.
+    /// SAFETY: every page of the chunk is empty.
     unsafe fn release_chunk(&mut self, index: u32) {
         let base = self.chunks[index as usize].base;
-        for i in 0..PAGES as usize {
+        let listed = match self.unused.take_if(|unused| unused.chunk == index) {
+            Some(unused) => unused.next,
+            None => PAGES,
+        };
+        for i in 0..listed as usize {
             // SAFETY: the page is in the list of empty pages.
-            unsafe {
-                let page = base.add(i * PAGE).cast::<Page>();
-                let (next, prev) = ((*page).next, (*page).prev);
-                if prev.is_null() {
-                    self.empty = next;
-                } else {
-                    (*prev).next = next;
-                }
-                if !next.is_null() {
-                    (*next).prev = prev;
-                }
-            }
+            unsafe { self.unlist_empty(base.add(i * PAGE).cast::<Page>()) };
         }
         self.empty_pages -= PAGES as usize;
         self.chunks[index as usize].base = null_mut();
@@ -452,5 +492,39 @@ mod tests {
         }
         assert_eq!(slab.stats().allocated, 0);
         assert!(slab.stats().mapped <= (SPARE_PAGES + PAGES as usize) * PAGE);
+    }
+
+    /// The widest cells, of which pages hold the fewest.
+    const WIDE: usize = MAX;
+
+    /// Takes cells until the slab has `chunks` chunks, the last with one page in use.
+    fn fill(slab: &mut Slab, chunks: usize) -> Vec<NonNull<u8>> {
+        let mut cells = Vec::new();
+        while slab.stats().mapped < chunks * CHUNK {
+            cells.push(slab.alloc(WIDE));
+        }
+        cells
+    }
+
+    #[test]
+    #[cfg_attr(feature = "checked-alloc", ignore = "there are no chunks")]
+    fn chunks_come_and_go_with_pages_that_were_never_used() {
+        let mut slab = Slab::new();
+        for _ in 0..3 {
+            let mut cells = fill(&mut slab, 5);
+            assert!(slab.unused.is_some());
+            assert_eq!(slab.empty_pages, PAGES as usize - 1);
+            // The newest chunk first: it goes back although most of its pages are in no list.
+            while let Some(cell) = cells.pop() {
+                // SAFETY: the cell is live.
+                unsafe { slab.free(cell, WIDE) };
+            }
+            let stats = slab.stats();
+            assert_eq!((stats.allocated, stats.active), (0, 0));
+            assert!(stats.mapped <= SPARE_PAGES * PAGE, "{stats:?}");
+            let chunks = slab.chunks.iter().filter(|c| !c.base.is_null());
+            let empty: u32 = chunks.map(|c| c.empty).sum();
+            assert_eq!(empty as usize, slab.empty_pages);
+        }
     }
 }
