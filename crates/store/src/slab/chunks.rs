@@ -7,26 +7,39 @@
 //! finds no chunk ready takes one of small pages, whose cost comes a page at a time.
 //!
 //! The thread runs on time that nobody else wants; with a share of the shard's core it would be the
-//! stall that it is there to prevent. It also unmaps, which takes 100 µs for a chunk of small pages.
-//! The shard never waits for it: where the lock is taken, it does without.
+//! stall that it is there to prevent. It also gives memory back, which takes 100 µs for a chunk of
+//! small pages.
+//!
+//! A thread that hardly ever runs must hold nothing that a shard needs. Where the lock is taken, the
+//! shard does without. And it hardly changes the address space, which it would wait for while the
+//! thread touches a page: chunks come from regions that stay mapped when their memory is given back.
 
 use super::CHUNK;
 use std::ptr::null_mut;
 use std::sync::{Condvar, Mutex, MutexGuard, Once};
 
-/// Addresses of chunks that the thread has, or gets.
+/// Chunks of a region.
+const REGION: usize = 32 * CHUNK;
+
+/// Addresses of chunks.
 struct Desk {
     /// Of huge pages, touched. One serves all shards.
     ready: Option<usize>,
     wanted: bool,
-    /// Used no more, to be unmapped, unless a slab takes them first.
+    /// Used no more; their memory goes back to the system, unless a slab takes them first.
     freed: Vec<usize>,
+    /// Of small pages, without memory.
+    blank: Vec<usize>,
+    /// What has not been used of the newest region of small pages.
+    rest: std::ops::Range<usize>,
 }
 
 static DESK: Mutex<Desk> = Mutex::new(Desk {
     ready: None,
     wanted: false,
     freed: Vec::new(),
+    blank: Vec::new(),
+    rest: 0..0,
 });
 static CALL: Condvar = Condvar::new();
 static THREAD: Once = Once::new();
@@ -50,7 +63,7 @@ fn desk() -> Option<MutexGuard<'static, Desk>> {
 
 fn start_thread() {
     THREAD.call_once(|| {
-        // Without the thread chunks have small pages, and stay mapped.
+        // Without the thread chunks have small pages, and keep their memory.
         let _ = std::thread::Builder::new().name("chunks".into()).spawn(run);
     });
 }
@@ -72,26 +85,78 @@ pub(super) fn prepare() {
 
 fn run() {
     stand_back();
+    let mut huge = HugeChunks::default();
     loop {
         let mut desk = DESK.lock().unwrap_or_else(|e| e.into_inner());
         while !desk.wanted && desk.freed.is_empty() {
             desk = CALL.wait(desk).unwrap_or_else(|e| e.into_inner());
         }
-        let freed = std::mem::take(&mut desk.freed);
+        let mut freed = std::mem::take(&mut desk.freed);
         let wanted = desk.wanted;
         drop(desk);
-        for chunk in freed {
-            unmap_now(std::ptr::with_exposed_provenance_mut(chunk));
+        for chunk in &freed {
+            let base = std::ptr::with_exposed_provenance_mut::<u8>(*chunk);
+            // SAFETY: the chunk is mapped, and nothing in it is in use.
+            unsafe { libc::madvise(base.cast(), CHUNK, libc::MADV_DONTNEED) };
         }
-        if wanted {
-            let chunk = map_now(Pages::Huge);
-            // SAFETY: the chunk is mapped and nobody else's. A store, because it locks less than
-            // `madvise` would for all that time.
-            unsafe { chunk.write_volatile(0) };
-            let mut desk = DESK.lock().unwrap_or_else(|e| e.into_inner());
+        freed.retain(|chunk| !huge.take_back(*chunk));
+        let ready = wanted.then(|| huge.touched());
+        let mut desk = DESK.lock().unwrap_or_else(|e| e.into_inner());
+        desk.blank.append(&mut freed);
+        if let Some(chunk) = ready {
             desk.wanted = false;
-            desk.ready = Some(chunk.expose_provenance());
+            desk.ready = Some(chunk);
         }
+    }
+}
+
+/// Chunks of huge pages, which the thread alone gives out.
+#[derive(Default)]
+struct HugeChunks {
+    regions: Vec<usize>,
+    /// Without memory.
+    blank: Vec<usize>,
+}
+
+impl HugeChunks {
+    fn touched(&mut self) -> usize {
+        if self.blank.is_empty() {
+            let region = map_region(REGION, Pages::Huge).expose_provenance();
+            self.regions.push(region);
+            self.blank
+                .extend((region..region + REGION).step_by(CHUNK).rev());
+        }
+        let chunk = self.blank.pop().expect("a region has chunks");
+        // SAFETY: the chunk is mapped and nobody else's. A store, because it locks less than
+        // `madvise` would for all that time.
+        unsafe { std::ptr::with_exposed_provenance_mut::<u8>(chunk).write_volatile(0) };
+        chunk
+    }
+
+    /// Whether the chunk is one of these.
+    fn take_back(&mut self, chunk: usize) -> bool {
+        let ours = |region: &usize| (*region..region + REGION).contains(&chunk);
+        let is_ours = self.regions.iter().any(ours);
+        if is_ours {
+            self.blank.push(chunk);
+        }
+        is_ours
+    }
+}
+
+impl Desk {
+    /// A chunk of small pages without memory.
+    fn blank(&mut self) -> usize {
+        if let Some(chunk) = self.blank.pop() {
+            return chunk;
+        }
+        if self.rest.is_empty() {
+            let region = map_region(REGION, Pages::Small).expose_provenance();
+            self.rest = region..region + REGION;
+        }
+        let chunk = self.rest.start;
+        self.rest.start += CHUNK;
+        chunk
     }
 }
 
@@ -111,32 +176,36 @@ fn stand_back() {
 
 /// 2 MiB of memory at a 2 MiB boundary, with anything in it.
 pub(super) fn map() -> *mut u8 {
-    let found = desk().and_then(|mut desk| desk.ready.take().or_else(|| desk.freed.pop()));
-    match found {
-        Some(chunk) => std::ptr::with_exposed_provenance_mut(chunk),
-        None => map_now(Pages::Small),
-    }
-}
-
-/// 2 MiB of zeroed memory at a 2 MiB boundary.
-fn map_now(pages: Pages) -> *mut u8 {
-    let layout = std::alloc::Layout::from_size_align(CHUNK, CHUNK).expect("constants");
     if cfg!(miri) {
         // SAFETY: the layout is not empty.
-        return unsafe { std::alloc::alloc(layout) };
+        return unsafe { std::alloc::alloc(layout(CHUNK)) };
     }
+    let Some(mut desk) = desk() else {
+        return map_region(CHUNK, Pages::Small);
+    };
+    let used = desk.ready.take().or_else(|| desk.freed.pop());
+    let chunk = used.unwrap_or_else(|| desk.blank());
+    std::ptr::with_exposed_provenance_mut(chunk)
+}
+
+fn layout(len: usize) -> std::alloc::Layout {
+    std::alloc::Layout::from_size_align(len, CHUNK).expect("constants")
+}
+
+/// Addresses at a 2 MiB boundary; the memory comes when it is touched.
+fn map_region(len: usize, pages: Pages) -> *mut u8 {
     // SAFETY: maps new memory; the parts cut off are inside that mapping and unused.
     unsafe {
         let raw = libc::mmap(
             null_mut(),
-            2 * CHUNK,
+            len + CHUNK,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
             -1,
             0,
         );
         if raw == libc::MAP_FAILED {
-            std::alloc::handle_alloc_error(layout);
+            std::alloc::handle_alloc_error(layout(len));
         }
         let raw = raw.cast::<u8>();
         let skip = raw.addr().next_multiple_of(CHUNK) - raw.addr();
@@ -145,21 +214,21 @@ fn map_now(pages: Pages) -> *mut u8 {
         }
         let base = raw.add(skip);
         if CHUNK > skip {
-            libc::munmap(base.add(CHUNK).cast(), CHUNK - skip);
+            libc::munmap(base.add(len).cast(), CHUNK - skip);
         }
         let advice = match pages {
             Pages::Huge => libc::MADV_HUGEPAGE,
             Pages::Small => libc::MADV_NOHUGEPAGE,
         };
-        libc::madvise(base.cast(), CHUNK, advice);
+        libc::madvise(base.cast(), len, advice);
         base
     }
 }
 
 pub(super) fn unmap(base: *mut u8) {
     if cfg!(miri) {
-        unmap_now(base);
-        return;
+        // SAFETY: `base` came from `map` and nothing in it is in use.
+        return unsafe { std::alloc::dealloc(base, layout(CHUNK)) };
     }
     start_thread();
     match desk() {
@@ -167,18 +236,9 @@ pub(super) fn unmap(base: *mut u8) {
             desk.freed.push(base.expose_provenance());
             CALL.notify_one();
         }
-        None => unmap_now(base),
-    }
-}
-
-fn unmap_now(base: *mut u8) {
-    // SAFETY: `base` came from `map` and nothing in it is in use.
-    unsafe {
-        if cfg!(miri) {
-            let layout = std::alloc::Layout::from_size_align(CHUNK, CHUNK).expect("constants");
-            std::alloc::dealloc(base, layout);
-        } else {
-            libc::munmap(base.cast(), CHUNK);
+        None => {
+            // SAFETY: as above.
+            unsafe { libc::munmap(base.cast(), CHUNK) };
         }
     }
 }
