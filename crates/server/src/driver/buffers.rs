@@ -23,8 +23,8 @@ const INCREMENTAL: u16 = 2;
 const BUFFER_MORE: u32 = 1 << 4;
 
 /// How many buffers of which size, in bytes.
-#[derive(Clone, Copy)]
-struct Shape {
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
     /// A power of two.
     count: u16,
     size: usize,
@@ -33,7 +33,7 @@ struct Shape {
 }
 
 /// A megabyte, shared by all connections.
-const PIECEWISE: Shape = Shape {
+pub const PIECEWISE: Shape = Shape {
     count: 16,
     size: 64 * 1024,
     stride: 64 * 1024,
@@ -41,7 +41,7 @@ const PIECEWISE: Shape = Shape {
 };
 
 /// A receive per buffer: more connections than this becoming readable at once cost a second round.
-const WHOLE: Shape = Shape {
+pub const WHOLE: Shape = Shape {
     count: 512,
     size: 8 * 1024,
     stride: 8 * 1024 + 64,
@@ -96,12 +96,13 @@ fn map(len: usize) -> io::Result<*mut u8> {
 }
 
 impl Buffers {
-    /// Maps the buffers and registers them with `ring`.
+    /// Buffers of the best shape that the kernel knows.
     pub fn new(ring: &IoUring) -> io::Result<Buffers> {
         Buffers::shaped(ring, PIECEWISE).or_else(|_| Buffers::shaped(ring, WHOLE))
     }
 
-    fn shaped(ring: &IoUring, shape: Shape) -> io::Result<Buffers> {
+    /// Maps the buffers and registers them with `ring`.
+    pub fn shaped(ring: &IoUring, shape: Shape) -> io::Result<Buffers> {
         let mut buffers = Buffers {
             shape,
             entries: map(shape.ring_bytes())?.cast(),

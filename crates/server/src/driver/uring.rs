@@ -9,7 +9,7 @@
 //! it is (its buffers are on the heap, headers boxed) until the completion, and [`Uring`] is not
 //! dropped before the ring: fields drop in order.
 
-use super::buffers::{self, Buffers, Piece};
+use super::buffers::{self, Buffers, Piece, Shape};
 use super::{ConnId, Driver, Event, Output};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::io;
@@ -94,6 +94,15 @@ impl Uring {
     /// A ring of this thread. Fails where io_uring, or a feature that it needs (Linux 6.1), is
     /// missing or forbidden.
     pub fn new() -> io::Result<Uring> {
+        Uring::build(Buffers::new)
+    }
+
+    /// A ring that receives into buffers of one shape, though the kernel may know a better one.
+    pub fn with_buffers(shape: Shape) -> io::Result<Uring> {
+        Uring::build(|ring| Buffers::shaped(ring, shape))
+    }
+
+    fn build(buffers: impl FnOnce(&IoUring) -> io::Result<Buffers>) -> io::Result<Uring> {
         let ring = IoUring::builder()
             .setup_cqsize(COMPLETIONS)
             .setup_submit_all()
@@ -114,7 +123,7 @@ impl Uring {
                 return Err(io::Error::from(io::ErrorKind::Unsupported));
             }
         }
-        let buffers = Buffers::new(&ring)?;
+        let buffers = buffers(&ring)?;
         Ok(Uring {
             ring,
             buffers,
