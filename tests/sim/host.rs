@@ -64,13 +64,7 @@ impl World {
     fn run_job(&mut self, s: usize, mut work: Work) {
         let at = self.at(s);
         self.execute(s, &mut work, at, Stage::Run, None);
-        let home = self.ops[work.op].home;
-        if home == s {
-            self.answered(s, work);
-        } else {
-            let stamp = self.shards[s].engine.stamp();
-            self.send(s, home, true, Packet::Answer(work, stamp));
-        }
+        self.answer(s, work);
         self.drain(s);
     }
 
@@ -115,23 +109,12 @@ impl World {
                 time_ms,
                 ..
             } => self.finish(s, tx, parts, outcome, time_ms),
-            Action::Resume(waiter) => {
-                let work = self.shards[s].parked.remove(&waiter);
-                let work = work.expect("only who waits is resumed");
-                self.ops[work.op].waiter = None;
-                // It has run before it has passed; what it makes ready is held for who waits.
-                let at = self.at(s);
-                let mut work = work;
-                self.execute(s, &mut work, at, Stage::Run, None);
-                self.shards[s].engine.passed(waiter);
-                let home = self.ops[work.op].home;
-                if home == s {
-                    self.answered(s, work);
-                } else {
-                    let stamp = self.shards[s].engine.stamp();
-                    self.send(s, home, true, Packet::Answer(work, stamp));
-                }
+            // Its client's turn may come later than the command's.
+            Action::Resume(waiter) if self.random.one_in(3) => {
+                let due = self.pass + self.random.below(20) as u64;
+                self.shards[s].later.push((due, Later::Resumed(waiter)));
             }
+            Action::Resume(waiter) => self.resume(s, waiter),
             Action::Step {
                 tx,
                 attempt,
@@ -164,6 +147,30 @@ impl World {
                 }
                 shard.sealed = epoch;
             }
+        }
+    }
+
+    /// Runs what has waited, unless its client has gone meanwhile.
+    fn resume(&mut self, s: usize, waiter: engine::Waiter) {
+        let Some(mut work) = self.shards[s].parked.remove(&waiter) else {
+            return;
+        };
+        self.ops[work.op].waiter = None;
+        let at = self.at(s);
+        // What it makes ready is said while it has its locks.
+        self.execute(s, &mut work, at, Stage::Run, None);
+        self.shards[s].engine.passed(waiter);
+        self.answer(s, work);
+    }
+
+    /// Sends home what a command of one shard has answered.
+    fn answer(&mut self, s: usize, work: Work) {
+        let home = self.ops[work.op].home;
+        if home == s {
+            self.answered(s, work);
+        } else {
+            let stamp = self.shards[s].engine.stamp();
+            self.send(s, home, true, Packet::Answer(work, stamp));
         }
     }
 
@@ -504,6 +511,7 @@ impl World {
             match later {
                 Later::Combined(tx, works) => self.shards[s].engine.combined(tx, works),
                 Later::Step(tx, attempt, step) => self.shards[s].engine.step(tx, attempt, step),
+                Later::Resumed(waiter) => self.resume(s, waiter),
                 Later::Resume(tx, attempt) => self.step(s, tx, attempt, Answer::Resumed),
             }
             self.drain(s);

@@ -92,6 +92,7 @@ pub enum Later {
     Combined(TxId, Vec<(engine::ShardId, Work)>),
     Step(TxId, u32, engine::Step<Work>),
     Resume(TxId, u32),
+    Resumed(Waiter),
 }
 
 pub struct Shard {

@@ -137,7 +137,8 @@ pub enum Action<P> {
         time_ms: i64,
         epoch: Epoch,
     },
-    /// The command's turn has come: it runs now, and [`Engine::passed`] follows at once.
+    /// The command's turn has come. The host runs it, now or soon, and answers with
+    /// [`Engine::passed`], or [`Engine::leave`] if nobody wants it any more.
     Resume(Waiter),
     /// The program goes on. Answered by [`Engine::step`], at any time.
     Step {
