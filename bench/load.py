@@ -27,8 +27,9 @@ class LoadReport:
 
 
 class LoadGenerator:
-    def __init__(self, cpu):
-        self.cpu = cpu
+    def __init__(self, cpus):
+        """`cpus` are the cores that it may use: a number, or several."""
+        self.cpus = {cpus} if isinstance(cpus, int) else set(cpus)
         self.path = self._find()
 
     @staticmethod
@@ -49,7 +50,8 @@ class LoadGenerator:
         """The words that start it. Every `__rand_int__` in `command` becomes 12 random digits
         below `keys`."""
         count = [] if requests is None else ["-n", str(requests)]
-        return ["taskset", "-c", str(self.cpu), str(self.path), "-h", "127.0.0.1", "-p", str(port),
+        cpu_list = ",".join(str(cpu) for cpu in sorted(self.cpus))
+        return ["taskset", "-c", cpu_list, str(self.path), "-h", "127.0.0.1", "-p", str(port),
                 "-c", str(clients), "-P", str(pipeline), "-r", str(keys), "--precision", "3",
                 *count, *options, *command]
 

@@ -1,10 +1,10 @@
 """The server processes that the benchmarks measure, and the little RESP they need to fill them.
 
-A `Server` is a private process on a loopback port, in a directory of its own, pinned to one
-core; it is ended by its process id and its directory is removed. While another server is under
+A `Server` is a private process on a loopback port, in a directory of its own, pinned to the
+cores it is given; it is ended by its process id and its directory is removed. While another server is under
 load a server can be `paused`, so that not even its timers run on the measured core.
 
-This module must not know workloads or results: `compare` and `stall` do.
+This module must not know workloads or results: `measure` and the programs do.
 """
 
 import os
@@ -72,23 +72,26 @@ def free_port():
 
 
 class Server:
-    def __init__(self, name, program, cpu, launcher=()):
-        """`launcher` holds words, such as `nice`, through which the program is started."""
+    def __init__(self, name, program, cpus, launcher=(), threads=1):
+        """`cpus` are the cores that it may use: a number, or several. `launcher` holds words, such
+        as `nice`, through which the program is started. `threads` is how many shards it has, or
+        I/O threads."""
         self.name = name
         self.port = free_port()
-        self.cpu = cpu
+        self.cpus = {cpus} if isinstance(cpus, int) else set(cpus)
         self.directory = Path(tempfile.mkdtemp(prefix=f"shoal-bench-{name}-"))
         self.log = open(self.directory / "log", "wb")
+        cpu_list = ",".join(str(cpu) for cpu in sorted(self.cpus))
         arguments = [
             # The kernel ends the server with this process, should it be killed.
-            "setpriv", "--pdeathsig", "KILL", *launcher, "taskset", "-c", str(cpu), str(program),
+            "setpriv", "--pdeathsig", "KILL", *launcher, "taskset", "-c", cpu_list, str(program),
             "--port", str(self.port), "--bind", "127.0.0.1",
             "--save", "", "--appendonly", "no", "--dir", str(self.directory),
         ]
         if name == "shoal":
-            arguments += ["--shards", "1"]
-        if name == "valkey":
-            arguments += ["--io-threads", "1"]
+            arguments += ["--shards", str(threads)]
+        else:
+            arguments += ["--io-threads", str(threads)]
         try:
             # All these words and the wrappers of bench/peers exec: the child's id is the server's.
             self.process = subprocess.Popen(
@@ -153,12 +156,20 @@ class Server:
                 pass  # The thread ended between the listing and the read.
         return total
 
+    def mesh_counters(self):
+        """Messages and wake-ups between the shards so far, as INFO tells; 0 where it does not."""
+        with self.connect() as connection:
+            told = connection.call("INFO", "shoal")
+        counts = (re.search(rf"^{name}:(\d+)", told, re.MULTILINE)
+                  for name in ("messages_sent", "wakes_sent"))
+        return [int(count.group(1)) if count else 0 for count in counts]
+
     def stray_cpus(self):
         """Cores other than the server's own that some thread of it may run on."""
         stray = set()
         for task in os.listdir(f"/proc/{self.pid}/task"):
             try:
-                stray |= os.sched_getaffinity(int(task)) - {self.cpu}
+                stray |= os.sched_getaffinity(int(task)) - self.cpus
             except ProcessLookupError:
                 pass
         return stray
