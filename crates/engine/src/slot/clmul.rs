@@ -98,11 +98,11 @@ unsafe fn sum(high: u64, low: u64) -> Option<u16> {
 #[inline]
 #[target_feature(enable = "pclmulqdq,sse4.1")]
 fn reduce(key: __m128i) -> u16 {
-    let folds = _mm_set_epi64x(power(80), 1 << 16);
+    let folds = _mm_set_epi64x(const { power(80) }, 1 << 16);
     let high = _mm_clmulepi64_si128::<0x11>(key, folds);
     let low = _mm_clmulepi64_si128::<0x00>(key, folds);
     let v80 = _mm_xor_si128(high, low);
-    let ends = _mm_set_epi64x(quotient(), power(64));
+    let ends = _mm_set_epi64x(const { quotient() }, const { power(64) });
     let v = _mm_xor_si128(v80, _mm_clmulepi64_si128::<0x01>(v80, ends));
     let q = _mm_clmulepi64_si128::<0x10>(_mm_srli_epi64::<16>(v), ends);
     let q = _mm_srli_si128::<6>(q);
