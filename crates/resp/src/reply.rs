@@ -231,8 +231,11 @@ impl Reply {
         self.line(b'+', text.as_bytes());
     }
 
-    /// `-text`, with the code as its first word. Line ends become spaces.
+    /// `-text`, with the code as its first word. Line ends at its end are dropped, others become
+    /// spaces.
     pub fn error(&mut self, text: &[u8]) {
+        let kept = text.iter().rposition(|c| !matches!(c, b'\r' | b'\n'));
+        let text = &text[..kept.map_or(0, |last| last + 1)];
         self.buf.push(b'-');
         let from = self.buf.len();
         self.buf.extend_from_slice(text);

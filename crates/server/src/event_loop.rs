@@ -354,6 +354,7 @@ impl<D: Driver> EventLoop<D> {
             self.driver.send(conn, output);
         }
         if !self.within_output_limit(conn) {
+            listen::reset_on_close(self.driver.descriptor(conn));
             return self.cut(conn);
         }
         let Some(client) = self.core.clients.get_mut(conn) else {
@@ -376,6 +377,7 @@ impl<D: Driver> EventLoop<D> {
                 client.id
             );
             self.core.stats.query_buffer_disconnections += 1;
+            listen::reset_on_close(self.driver.descriptor(conn));
             return self.cut(conn);
         }
         match client.held {

@@ -287,6 +287,12 @@ fn clear_desk(core: &mut Core, part: &mut Parcel, keys: &[Placed], effect: Effec
             if effect == Effect::Wrote && keys[*place as usize].writes {
                 part.loans.push((*db, i, core.desk.lend(*db, key)));
             }
+        }
+    }
+    // Afterwards, because a key may be named twice.
+    for i in 0..part.places.len() {
+        let key = core.desk.key(args.get(i));
+        for db in &part.databases {
             core.desk.remove(*db, key);
         }
     }
