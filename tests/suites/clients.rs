@@ -202,6 +202,30 @@ fn pause_write_holds_only_writes() {
     assert_eq!(writer.read(), Value::bulk("after"));
 }
 
+/// A pause keeps the data as they are: a key whose time comes is hidden, not removed.
+#[test]
+fn a_pause_hides_expired_keys_and_keeps_them() {
+    let server = judged::start();
+    let mut client = server.connect();
+    // Both at once: the time must not come before the pause.
+    client.send(&["SET", "k", "v", "PX", "300"]).expect("sent");
+    client
+        .send(&["CLIENT", "PAUSE", "100000", "WRITE"])
+        .expect("sent");
+    assert_eq!(client.read(), Value::ok());
+    assert_eq!(client.read(), Value::ok());
+    until("the key's time to come", || {
+        (client.line("GET k") == Value::NullBulk).then_some(())
+    });
+    assert_eq!(client.line("EXISTS k"), Value::Int(0));
+    assert_eq!(client.line("DBSIZE"), Value::Int(1));
+    let stats = client.line("INFO stats").string();
+    assert!(stats.contains("expired_keys:0\r\n"), "{stats}");
+    assert_eq!(client.line("CLIENT UNPAUSE"), Value::ok());
+    assert_eq!(client.line("GET k"), Value::NullBulk);
+    assert_eq!(client.line("DBSIZE"), Value::Int(0));
+}
+
 #[test]
 fn pause_all_ends_by_itself() {
     let server = judged::start();

@@ -16,12 +16,14 @@ impl Core {
     /// Pauses, or changes the pause.
     pub fn pause_clients(&mut self, pause: Pause) {
         self.pause = pause;
+        self.shard.keeps_expired = true;
         self.special.set(Special::PAUSED, true);
     }
 
     /// Ends the pause.
     pub fn unpause_clients(&mut self) {
         self.pause.end();
+        self.shard.keeps_expired = false;
         self.special.set(Special::PAUSED, false);
         for conn in std::mem::take(&mut self.clients.paused) {
             self.clients.mark(conn);

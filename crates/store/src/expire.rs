@@ -60,3 +60,33 @@ impl Shard {
         swept
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::entry::NewValue;
+    use crate::shard::{Expiry, Look, Shard};
+
+    #[test]
+    fn a_kept_key_is_hidden_from_readers_and_removed_by_writers() {
+        let mut shard = Shard::new(1, [1, 2, 3, 4]);
+        shard.set_now(1_000);
+        for name in [&b"a"[..], b"b"] {
+            let key = shard.key(name);
+            shard.set(0, key, NewValue::Int(1), None, Expiry::At(2_000));
+        }
+        shard.set_now(3_000);
+        shard.keeps_expired = true;
+        let a = shard.key(b"a");
+        assert!(shard.look(0, a, Look::Use).is_none());
+        // Among kept keys alone the draw comes to an end.
+        assert!(shard.random_key(0).is_some());
+        assert_eq!((shard.len(0), shard.stats.expired), (2, 0));
+        shard.set(0, a, NewValue::Int(2), None, Expiry::Clear);
+        assert!(shard.look(0, a, Look::Use).is_some());
+        assert_eq!((shard.len(0), shard.stats.expired), (2, 1));
+        shard.keeps_expired = false;
+        let b = shard.key(b"b");
+        assert!(shard.look(0, b, Look::Use).is_none());
+        assert_eq!((shard.len(0), shard.stats.expired), (1, 2));
+    }
+}

@@ -92,6 +92,9 @@ impl Space {
     }
 }
 
+/// Draws of [`Shard::random_key`] while keys are kept whose time has come.
+const KEPT_TRIES: usize = 100;
+
 pub struct Shard {
     pub(crate) spaces: Vec<Space>,
     pub(crate) slab: Slab,
@@ -102,6 +105,9 @@ pub struct Shard {
     mode: Mode,
     /// Look-ups leave no access stamp: the client asked for NO-TOUCH.
     pub no_touch: bool,
+    /// Keys whose time has come are hidden from readers but not removed: the data must not change
+    /// while clients are paused. Who writes removes them still.
+    pub keeps_expired: bool,
     pub stats: Stats,
     pub(crate) blob_bytes: usize,
     changes: u64,
@@ -187,6 +193,7 @@ impl Shard {
             stamp: Stamp::new(Mode::Lru, 0),
             mode: Mode::Lru,
             no_touch: false,
+            keeps_expired: false,
             stats: Stats::default(),
             blob_bytes: 0,
             changes: 0,
@@ -298,9 +305,13 @@ impl Shard {
         Some((found, entry))
     }
 
+    fn is_due(&self, entry: Entry) -> bool {
+        entry.expiry().is_some_and(|at| at < self.now_ms)
+    }
+
     /// Removes a volatile entry if its time has come.
     fn expire(&mut self, db: usize, hash: u64, found: Found, entry: Entry) -> bool {
-        let due = entry.expiry().is_some_and(|at| at < self.now_ms);
+        let due = self.is_due(entry);
         if due {
             self.stats.expired += 1;
             self.detach(db, hash, found);
@@ -355,7 +366,11 @@ impl Shard {
     /// The key's item, or `None` if it is absent or expired.
     #[inline]
     pub fn look(&mut self, db: usize, key: Key<'_>, look: Look) -> Option<Item<'_>> {
-        let live = self.live(db, key);
+        let live = if self.keeps_expired {
+            self.find(db, key).filter(|(_, entry)| !self.is_due(*entry))
+        } else {
+            self.live(db, key)
+        };
         if matches!(look, Look::Use | Look::Ask) {
             match live {
                 Some(_) => self.stats.hits += 1,
@@ -582,15 +597,18 @@ impl Shard {
         keys
     }
 
-    /// A key chosen with equal chance for each, those whose time has come not counted.
+    /// A key chosen with equal chance for each, those whose time has come not counted. Among many
+    /// that are kept although their time has come, it may be one of them.
     pub fn random_key(&mut self, db: usize) -> Option<Vec<u8>> {
+        let mut tries = 0;
         loop {
             let random = &mut self.random;
             let entry = Entry(self.spaces[db].table.random(|| next_random(random))?);
-            let key = entry.key().to_vec();
-            let hash = self.key(&key).hash;
-            if self.live(db, Key { bytes: &key, hash }).is_some() {
-                return Some(key);
+            let bytes = entry.key().to_vec();
+            let key = self.key(&bytes);
+            tries += usize::from(self.keeps_expired);
+            if self.look(db, key, Look::Peek).is_some() || tries == KEPT_TRIES {
+                return Some(bytes);
             }
         }
     }
