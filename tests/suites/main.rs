@@ -8,6 +8,7 @@
 const SHARDS: usize = 1;
 
 mod admin;
+mod atomic;
 mod bitmap;
 mod clients;
 mod command;
@@ -24,4 +25,5 @@ mod order;
 mod protocol;
 mod scan;
 mod server;
+mod shards;
 mod string;
