@@ -166,6 +166,8 @@ fn cut(
 /// Runs a stage of somebody's transaction on this shard's data.
 pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, time_ms: i64) {
     core.advance(time_ms);
+    // What is read once more, at a later time, counts once.
+    let counted = (!payload.reply.is_empty()).then_some(core.shard.stats);
     payload.reply.clear();
     let started = Ticks::now();
     let process = Arc::clone(&core.process);
@@ -181,6 +183,10 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
             dispatch::execute_here(core, db, reply, entry, form, None, args);
             core.shard.no_touch = false;
             payload.part.weight = core.shard.len(db);
+            if let Some(counted) = counted {
+                core.shard.stats.hits = counted.hits;
+                core.shard.stats.misses = counted.misses;
+            }
         }
         Stage::Lend => {
             lend(core, &mut payload);
