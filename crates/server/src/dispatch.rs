@@ -453,10 +453,6 @@ fn execute_carefully(
         Verdict::Wait => {
             client.held = Some(Held::Paused);
             core.clients.paused.push(client.conn);
-            // Nobody else has to wait for its locks until the pause ends.
-            if let Some(waiter) = client.granted.take() {
-                core.engine.leave(waiter);
-            }
             return false;
         }
         Verdict::Refuse(error) => {
