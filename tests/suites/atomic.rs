@@ -267,7 +267,7 @@ fn watch(
 fn is_kept(promise: &Promise) {
     for shards in [1, 2, 5] {
         let server = Server::setup(Program::Judged).shards(shards).start();
-        for run in 0..scaled(1) as u64 {
+        for run in 0..scaled(5) as u64 {
             let looks = run_once(&server, promise, run);
             println!("{looks} looks, shards: {shards}");
         }

@@ -332,7 +332,7 @@ fn round(server: &Server, number: u64) -> (usize, usize) {
 fn histories_are_strictly_serializable(shards: usize) {
     let server = Server::setup(Program::Judged).shards(shards).start();
     let (mut operations, mut broken_off) = (0, 0);
-    for number in 0..scaled(12) as u64 {
+    for number in 0..scaled(60) as u64 {
         let (more, broken) = round(&server, number);
         operations += more;
         broken_off += broken;
