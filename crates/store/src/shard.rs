@@ -109,6 +109,9 @@ pub struct Shard {
     /// while clients are paused. Who writes removes them still.
     pub keeps_expired: bool,
     pub stats: Stats,
+    /// The earliest expiry, in Unix milliseconds, of the keys found since the host set this: until
+    /// then the same look-ups find the same.
+    pub soonest_ms: i64,
     pub(crate) blob_bytes: usize,
     changes: u64,
     random: u64,
@@ -195,6 +198,7 @@ impl Shard {
             no_touch: false,
             keeps_expired: false,
             stats: Stats::default(),
+            soonest_ms: i64::MAX,
             blob_bytes: 0,
             changes: 0,
             random: seed[0] | 1,
@@ -316,6 +320,8 @@ impl Shard {
             self.stats.expired += 1;
             self.detach(db, hash, found);
             self.release(entry);
+        } else if let Some(at) = entry.expiry() {
+            self.soonest_ms = self.soonest_ms.min(at);
         }
         due
     }

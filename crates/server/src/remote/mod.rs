@@ -256,7 +256,10 @@ pub fn receive(core: &mut Core) {
     }
     while let Some((from, request)) = core.node.receive_request() {
         match request {
-            Request::Calls(parcel) => run_parcel(core, from as ShardId, parcel, Pass::Free),
+            Request::Calls(parcel) => {
+                run_parcel(core, from as ShardId, parcel, Pass::Free);
+                act(core);
+            }
             Request::Transaction(message) => {
                 core.engine.receive(from as ShardId, message);
                 act(core);

@@ -165,7 +165,10 @@ fn cut(
 
 /// Runs a stage of somebody's transaction on this shard's data.
 pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, time_ms: i64) {
-    core.advance(time_ms);
+    // All parts run as of one time, which may be behind this shard's.
+    let own_ms = core.shard.now_ms();
+    core.shard.set_now(time_ms);
+    core.shard.soonest_ms = i64::MAX;
     // What is read once more, at a later time, counts once.
     let counted = (!payload.reply.is_empty()).then_some(core.shard.stats);
     payload.reply.clear();
@@ -203,8 +206,12 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
     let ticks = Ticks::now().since(started);
     core.stats.commands[entry.index].ticks += ticks;
     core.stats.command_ticks += ticks;
+    core.shard.set_now(own_ms);
+    core.advance(time_ms);
     let now_ms = core.shard.now_ms();
-    core.engine.ran(tx, payload, now_ms);
+    // The last millisecond in which a key is there is that of its expiry.
+    let valid_until_ms = core.shard.soonest_ms.saturating_add(1);
+    core.engine.ran_valid_until(tx, payload, now_ms, valid_until_ms);
 }
 
 /// Puts the values of a part's keys into it.
