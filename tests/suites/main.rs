@@ -26,4 +26,5 @@ mod protocol;
 mod scan;
 mod server;
 mod shards;
+mod spread;
 mod string;

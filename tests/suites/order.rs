@@ -136,7 +136,7 @@ fn a_change_of_command_is_seen_in_order() {
             &server,
             pair_of,
             &[Look::Twice, Look::Once],
-            scaled(100) as u64,
+            scaled(30) as u64,
         );
         assert_eq!(seen, 0, "{pair_of:?}");
     }
@@ -151,7 +151,7 @@ fn strict_keeps_every_order() {
         ["SET first value", "INCR second"],
     ] {
         let looks = [Look::Twice, Look::Once, Look::Piped];
-        let seen = violations(&server, pair_of, &looks, scaled(100) as u64);
+        let seen = violations(&server, pair_of, &looks, scaled(30) as u64);
         assert_eq!(seen, 0, "{pair_of:?}");
     }
 }
@@ -163,7 +163,7 @@ fn parallel_lets_a_run_of_one_command_overtake_itself() {
     let server = start("parallel");
     for (look, name) in [(Look::Twice, "two looks"), (Look::Once, "one look")] {
         let pair_of = ["SET first value", "SET second value"];
-        let seen = violations(&server, pair_of, &[look], scaled(100) as u64);
+        let seen = violations(&server, pair_of, &[look], scaled(30) as u64);
         println!("SET and SET by {name}: {seen} times the second without the first");
     }
 }
