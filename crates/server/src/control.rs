@@ -82,9 +82,10 @@ impl Core {
         }
         let pause = control.pause;
         drop(control);
-        match pause.scope() {
-            Some(_) => self.pause_clients(pause),
-            None => self.unpause_clients(),
+        if pause.scope().is_some() && !pause.is_over(self.now_ms()) {
+            self.pause_clients(pause);
+        } else {
+            self.unpause_clients();
         }
     }
 }

@@ -510,7 +510,9 @@ impl<D: Driver> EventLoop<D> {
         if self.stopping.is_some() {
             return;
         }
-        log::info!("User requested shutdown...");
+        if self.core.me == 0 {
+            log::info!("User requested shutdown...");
+        }
         self.driver.stop_listening();
         self.core.process.control().listeners.close();
         self.stopping = Some(now + SHUTDOWN_GRACE);

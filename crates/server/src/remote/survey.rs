@@ -29,7 +29,9 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// Counters and sizes; those of each command only on demand.
-    Report { commands: bool },
+    Report {
+        commands: bool,
+    },
     /// CLIENT LIST.
     List,
     /// CLIENT KILL with conditions.
@@ -37,7 +39,9 @@ pub enum Topic {
     /// CLIENT KILL address: whose it is.
     Owners,
     /// Close one client.
-    Close { client: u64 },
+    Close {
+        client: u64,
+    },
     /// Take over what has changed for the whole server.
     Reload,
     /// The same, and say so when no command is under way that began before.
@@ -45,7 +49,9 @@ pub enum Topic {
     ResetStats,
     Digest,
     /// DEBUG HTSTATS of a database.
-    Table { db: usize },
+    Table {
+        db: usize,
+    },
     /// A subcommand of DEBUG on data.
     Debug,
 }
@@ -177,7 +183,9 @@ pub fn ask(host: &mut Host<'_>, whom: Whom, topic: Topic, sum: Sum) -> Outcome {
     }
     for shard in (0..host.core.placement.shards()).filter(|s| *s != me && asks(*s)) {
         let question = Box::new(Question::new(topic, host));
-        host.core.node.send_request(shard, Request::Ask { id, question });
+        host.core
+            .node
+            .send_request(shard, Request::Ask { id, question });
         out += 1;
     }
     if out == 0 {
@@ -227,7 +235,8 @@ fn must_wait(core: &Core, topic: Topic) -> bool {
 fn park(core: &mut Core, asker: Asker, question: Box<Question>) {
     if let Some(want) = question.topic.want() {
         let waiter = core.engine.park(want);
-        core.parked.insert(waiter, Parked::Question(asker, question));
+        core.parked
+            .insert(waiter, Parked::Question(asker, question));
     }
 }
 
@@ -275,9 +284,7 @@ fn examine(
     caller: Option<Caller<'_>>,
 ) -> Option<Finding> {
     Some(match question.topic {
-        Topic::Report { commands } => {
-            Finding::Report(Box::new(Report::of(core, caller, commands)))
-        }
+        Topic::Report { commands } => Finding::Report(Box::new(Report::of(core, caller, commands))),
         Topic::List => Finding::Lines(clients::lines(core, question.args(), caller)),
         Topic::Kill => Finding::Closed(clients::close_admitted(core, question.args())),
         Topic::Owners => Finding::Owners(clients::owners(core, question.args().get(2))),

@@ -21,8 +21,8 @@ use command::table::Row;
 use command::{Effect, Error, Flags, Outcome, Spec};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 const ROW: Spec = Spec {
     group: "server",
@@ -134,11 +134,7 @@ fn set(host: &mut Host<'_>) -> Outcome {
     survey::ask(host, Whom::All, Topic::Reload, survey::answer_ok)
 }
 
-fn change(
-    control: &mut Control,
-    is_local: bool,
-    pairs: &[(&[u8], &[u8])],
-) -> Result<(), SetError> {
+fn change(control: &mut Control, is_local: bool, pairs: &[(&[u8], &[u8])]) -> Result<(), SetError> {
     let guarded = control.config.enable_protected_configs().allows(is_local);
     let mut next = control.config.clone();
     let changed = next.set(pairs, guarded)?;

@@ -329,7 +329,10 @@ mod tests {
         let findings = findings.into_iter().map(|r| Finding::Report(Box::new(r)));
         let all = Report::merged(findings.enumerate().collect());
         assert_eq!(all.stats.commands_processed, 7);
-        assert_eq!((all.stats.commands[1].calls, all.stats.commands[1].ticks), (7, 20));
+        assert_eq!(
+            (all.stats.commands[1].calls, all.stats.commands[1].ticks),
+            (7, 20)
+        );
         assert_eq!(all.stats.errors["ERR"], 2);
         assert_eq!(all.peak_memory, 50);
         assert_eq!(all.stats.stale_percent, 17.5);

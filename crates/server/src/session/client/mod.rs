@@ -170,12 +170,19 @@ pub fn owners(core: &Core, address: &[u8]) -> Vec<u64> {
 
 /// Closes the oldest client of the address.
 fn kill_owner(host: &mut Host<'_>, findings: Findings) -> Outcome {
-    let found = findings.into_iter().filter_map(|(shard, finding)| match finding {
-        Finding::Owners(ids) => Some((ids.into_iter().min()?, shard)),
-        _ => unreachable!("shards were asked for owners"),
-    });
+    let found = findings
+        .into_iter()
+        .filter_map(|(shard, finding)| match finding {
+            Finding::Owners(ids) => Some((ids.into_iter().min()?, shard)),
+            _ => unreachable!("shards were asked for owners"),
+        });
     let (client, shard) = found.min().ok_or(no_such_client())?;
-    survey::ask(host, Whom::One(shard), Topic::Close { client }, owner_killed)
+    survey::ask(
+        host,
+        Whom::One(shard),
+        Topic::Close { client },
+        owner_killed,
+    )
 }
 
 /// Closes a client, unless it has gone; how many that are.
@@ -276,7 +283,9 @@ fn list_of(host: &mut Host<'_>, findings: Findings) -> Outcome {
                 }
             }
         }
-        None => lines.iter().for_each(|(_, line)| text.extend_from_slice(line)),
+        None => lines
+            .iter()
+            .for_each(|(_, line)| text.extend_from_slice(line)),
     }
     host.reply.verbatim(b"txt", &text);
     Ok(Effect::Read)
