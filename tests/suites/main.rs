@@ -22,6 +22,7 @@ mod info;
 mod judged;
 mod limits;
 mod order;
+mod overload;
 mod protocol;
 mod scan;
 mod server;
