@@ -137,10 +137,7 @@ const TOGETHER: Promise = Promise {
         ("EXISTS a b c d", all_or_none),
         ("TOUCH a b c d", all_or_none),
         ("DBSIZE", all_or_none),
-        ("KEYS *", |reply| match reply.items().len() {
-            0 | 4 => Ok(()),
-            _ => Err("all four or none expected".to_owned()),
-        }),
+        ("KEYS *", four_or_none),
         // Equal values have all of themselves in common.
         ("LCS a c LEN", |reply| match reply {
             Value::Int(0 | 6) => Ok(()),
@@ -152,6 +149,13 @@ const TOGETHER: Promise = Promise {
 fn all_or_none(reply: &Value) -> Result<(), String> {
     match reply {
         Value::Int(0 | 4) => Ok(()),
+        _ => Err("all four or none expected".to_owned()),
+    }
+}
+
+fn four_or_none(reply: &Value) -> Result<(), String> {
+    match reply.items().len() {
+        0 | 4 => Ok(()),
         _ => Err("all four or none expected".to_owned()),
     }
 }
@@ -183,6 +187,25 @@ const COPIED: Promise = Promise {
             }
         }),
         ("LCS a b LEN", |reply| is(6, reply)),
+    ],
+};
+
+/// Keys that expire at one moment are gone together, although each shard has its clock.
+const EXPIRING: Promise = Promise {
+    first: &[],
+    changes: &[|seed| {
+        let value = 100_000 + seed.below(900_000);
+        let lives_ms = 1 + seed.below(3);
+        words(&format!(
+            "MSETEX 4 a {value} b {value} c {value} d {value} PX {lives_ms}"
+        ))
+    }],
+    looks: &[
+        ("MGET a b c d", all_equal),
+        ("EXISTS a b c d", all_or_none),
+        ("TOUCH d c b a", all_or_none),
+        ("KEYS *", four_or_none),
+        ("MGET d c b a", all_equal),
     ],
 };
 
@@ -336,4 +359,12 @@ fn copies_are_of_one_moment() {
 #[test]
 fn databases_are_swapped_as_a_whole() {
     is_kept(&SWAPPED);
+}
+
+#[test]
+fn keys_of_one_time_expire_together() {
+    if !Server::setup(Program::Judged).start().has("msetex") {
+        return println!("skipped: no MSETEX");
+    }
+    is_kept(&EXPIRING);
 }
