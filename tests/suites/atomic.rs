@@ -193,21 +193,45 @@ const COPIED: Promise = Promise {
 /// Keys that expire at one moment are gone together, although each shard has its clock.
 const EXPIRING: Promise = Promise {
     first: &[],
-    changes: &[|seed| {
-        let value = 100_000 + seed.below(900_000);
-        let lives_ms = 1 + seed.below(3);
-        words(&format!(
-            "MSETEX 4 a {value} b {value} c {value} d {value} PX {lives_ms}"
-        ))
-    }],
+    changes: &[
+        expiring,
+        expiring,
+        |seed| {
+            let value = 100_000 + seed.below(900_000);
+            words(&format!("MSETNX d {value} c {value} b {value} a {value}"))
+        },
+        |_| words("DEL c a d b"),
+        // Of equal values nothing is left, and of missing ones no key.
+        |_| words("BITOP XOR xor a b"),
+        |_| words("BITOP XOR xor d c"),
+        |_| words("COPY a b REPLACE"),
+        |_| words("COPY c b REPLACE"),
+    ],
     looks: &[
         ("MGET a b c d", all_equal),
         ("EXISTS a b c d", all_or_none),
         ("TOUCH d c b a", all_or_none),
-        ("KEYS *", four_or_none),
+        ("KEYS [a-d]", four_or_none),
         ("MGET d c b a", all_equal),
+        ("LCS a b LEN", |reply| match reply {
+            Value::Int(0 | 6) => Ok(()),
+            _ => Err("6 or 0 expected".to_owned()),
+        }),
+        ("GET xor", |reply| match reply {
+            Value::NullBulk => Ok(()),
+            zeros if *zeros == Value::bulk("\0\0\0\0\0\0") => Ok(()),
+            _ => Err("nothing or six zero bytes expected".to_owned()),
+        }),
     ],
 };
+
+fn expiring(seed: &mut Seed) -> Vec<String> {
+    let value = 100_000 + seed.below(900_000);
+    let lives_ms = 1 + seed.below(3);
+    words(&format!(
+        "MSETEX 4 a {value} b {value} c {value} d {value} PX {lives_ms}"
+    ))
+}
 
 /// A database is swapped as a whole: its keys are those of one or those of the other.
 const SWAPPED: Promise = Promise {
