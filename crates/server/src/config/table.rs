@@ -153,10 +153,9 @@ const EVICTION: Support = NoEffect("keys are not evicted yet");
 const LOG_FORMAT: Support = NoEffect("log lines always have Redis's format");
 const MODULES: Support = NoEffect("there are no modules");
 const MPTCP: Support = NoEffect("there is no MPTCP");
-const ONE_SHARD: Support = NoEffect("with one shard there is nothing to choose");
 const OOM_SCORE: Support = NoEffect("Shoal leaves its OOM score alone");
 const PERSISTENCE: Support = NoEffect("nothing is written to disk yet");
-const PINNING: Support = NoEffect("Shoal pins its threads itself");
+const PINNING: Support = NoEffect("threads run where the scheduler puts them: see taskset and CPUAffinity=");
 const RDMA: Support = NoEffect("there is no RDMA");
 const REPLICATION: Support = NoEffect("replication is not there yet");
 const SCRIPTS: Support = NoEffect("scripts are not there yet");
@@ -204,8 +203,8 @@ pub static DIRECTIVES: &[Directive] = &[
 
     // Shards and threads.
     d("shards", int(0, 1024), "0", AtStart, Supported),
-    d("pipeline-order", Choice(PipelineOrder::NAMES), "parallel", Anytime, ONE_SHARD),
-    d("busy-reply-scope", Choice(BusyReplyScope::NAMES), "shard", Anytime, ONE_SHARD),
+    d("pipeline-order", Choice(PipelineOrder::NAMES), "parallel", Anytime, Supported),
+    d("busy-reply-scope", Choice(BusyReplyScope::NAMES), "shard", Anytime, SCRIPTS),
     d("io-threads", int(1, 128), "1", AtStart, THREADS),
     d("io-threads-do-reads", Switch, "no", AtStart, THREADS),
     d("prefetch-batch-max-size", int(0, 128), "16", Anytime, NoEffect("every batch is prefetched")),
