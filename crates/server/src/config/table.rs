@@ -155,7 +155,8 @@ const MODULES: Support = NoEffect("there are no modules");
 const MPTCP: Support = NoEffect("there is no MPTCP");
 const OOM_SCORE: Support = NoEffect("Shoal leaves its OOM score alone");
 const PERSISTENCE: Support = NoEffect("nothing is written to disk yet");
-const PINNING: Support = NoEffect("threads run where the scheduler puts them: see taskset and CPUAffinity=");
+const PINNING: Support =
+    NoEffect("threads run where the scheduler puts them: see taskset and CPUAffinity=");
 const RDMA: Support = NoEffect("there is no RDMA");
 const REPLICATION: Support = NoEffect("replication is not there yet");
 const SCRIPTS: Support = NoEffect("scripts are not there yet");
