@@ -1,101 +1,103 @@
 //! Commands copied out of the buffer they were received into, to be executed elsewhere.
 //!
-//! A [`Batch`] is ranges of somebody's read buffer, which that reader soon needs again. A pack has a
+//! A [`crate::Batch`] is ranges of somebody's read buffer, which that reader soon needs again. A pack has a
 //! buffer of its own, so it can travel to another thread; it is filled and emptied many times, and
 //! neither allocates once it has grown to the size of what passes through it. Long values that have
 //! an allocation of their own are shared, not copied.
 
-use crate::args::{ArgRef, Args};
-use crate::parse::Batch;
+use crate::args::{ArgRef, Args, Blob};
 
 #[derive(Default)]
 pub struct Pack {
     buf: Vec<u8>,
-    batch: Batch,
-    /// Arguments of the command being put together by [`Pack::add`].
-    open: usize,
+    refs: Vec<ArgRef>,
+    blobs: Vec<Blob>,
+    /// For each command, where its arguments end in `refs`.
+    ends: Vec<u32>,
 }
 
 /// Capacity that a pack keeps when it is cleared, in bytes.
 const BUFFER_KEPT: usize = 16 * 1024;
 
+/// Arguments and commands that a pack has room for when it is cleared.
+const REFS_KEPT: usize = 4096;
+
 impl Pack {
     /// How many commands there are.
     pub fn len(&self) -> usize {
-        self.batch.len()
+        self.ends.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.batch.is_empty()
+        self.ends.is_empty()
     }
 
     /// Command `i`.
     #[inline]
     pub fn command(&self, i: usize) -> Args<'_> {
-        self.batch.command(i, &self.buf)
+        let from = i.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let refs = &self.refs[from as usize..self.ends[i] as usize];
+        Args::new(&self.buf, refs, &self.blobs)
     }
 
     /// Adds a copy of a whole command.
     #[inline]
     pub fn push(&mut self, args: Args<'_>) {
-        debug_assert_eq!(self.open, 0);
         if let Some((bytes, from)) = args.stretch() {
             let by = self.buf.len();
             self.buf.extend_from_slice(bytes);
-            let refs = args.refs().iter().map(|r| r.moved(from, by));
-            self.batch.push_refs(refs);
+            self.refs
+                .extend(args.refs().iter().map(|r| r.moved(from, by)));
         } else {
             for i in 0..args.len() {
                 self.add(args, i);
             }
-            self.open = 0;
         }
-        self.batch.end_command(0);
+        self.end();
     }
 
     /// Adds argument `i` of `args` to the command that [`Pack::end`] will end.
     #[inline]
     pub fn add(&mut self, args: Args<'_>, i: usize) {
-        self.open += 1;
         match args.blob(i) {
-            Some(blob) => self.batch.push_blob(blob.clone()),
-            None => self.put(args.get(i)),
+            Some(blob) => {
+                self.refs.push(ArgRef::blob(self.blobs.len()));
+                self.blobs.push(blob.clone());
+            }
+            None => self.add_bytes(args.get(i)),
         }
     }
 
     /// Adds an argument.
     pub fn add_bytes(&mut self, bytes: &[u8]) {
-        self.open += 1;
-        self.put(bytes);
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
         let at = self.buf.len();
         self.buf.extend_from_slice(bytes);
-        self.batch
-            .push_refs(std::iter::once(ArgRef::range(at, bytes.len())));
+        self.refs.push(ArgRef::range(at, bytes.len()));
     }
 
     /// Ends the command whose arguments were added one by one.
+    #[inline]
     pub fn end(&mut self) {
-        debug_assert_ne!(self.open, 0);
-        self.open = 0;
-        self.batch.end_command(0);
+        debug_assert!(self.refs.len() > self.ends.last().map_or(0, |end| *end as usize));
+        self.ends.push(self.refs.len() as u32);
     }
 
     /// Empties the pack and keeps its buffers, unless they have grown long.
     pub fn clear(&mut self) {
         self.buf.clear();
         self.buf.shrink_to(BUFFER_KEPT);
-        self.batch.clear();
-        self.open = 0;
+        self.refs.clear();
+        self.refs.shrink_to(REFS_KEPT);
+        self.blobs.clear();
+        self.ends.clear();
+        self.ends.shrink_to(REFS_KEPT);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::{Frame, Input, Limits};
+    use crate::parse::{Batch, Frame, Input, Limits};
 
     fn parse(bytes: &[u8], check: impl FnOnce(&Batch, &[u8])) {
         let limits = Limits {

@@ -145,26 +145,7 @@ impl Batch {
         Args::new(buf, refs, &self.blobs)
     }
 
-    pub(crate) fn push_refs(&mut self, refs: impl Iterator<Item = ArgRef>) {
-        self.refs.extend(refs);
-    }
-
-    pub(crate) fn push_blob(&mut self, blob: Blob) {
-        self.refs.push(ArgRef::blob(self.blobs.len()));
-        self.blobs.push(blob);
-    }
-
-    /// Makes a command of the arguments pushed since the last one.
-    pub(crate) fn end_command(&mut self, end: usize) {
-        let first = self.spans.last().map_or(0, |s| s.first + s.count);
-        self.spans.push(Span {
-            first,
-            count: self.refs.len() as u32 - first,
-            end: end as u32,
-        });
-    }
-
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.refs.clear();
         self.refs.shrink_to(REFS_KEPT);
         self.spans.clear();

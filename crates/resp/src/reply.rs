@@ -137,6 +137,24 @@ impl Reply {
         }
     }
 
+    /// The place behind the first `len` bytes of the buffer and what is shared before them.
+    #[inline]
+    pub fn mark_at(&self, len: usize) -> Mark {
+        Mark {
+            at: len,
+            splices: match self.splices.is_empty() {
+                true => 0,
+                false => self.splices.partition_point(|s| s.at < len),
+            },
+        }
+    }
+
+    /// Bytes of the buffer, without what is shared.
+    #[inline]
+    pub fn written(&self) -> usize {
+        self.buf.len()
+    }
+
     /// Adds what `other` holds between two of its marks.
     #[inline]
     pub fn append(&mut self, other: &Reply, from: Mark, to: Mark) {

@@ -3,8 +3,8 @@
 //! are those of the first.
 
 use command::table::Table;
-use shoal::clients::{Client, Peer};
 use engine::Placement;
+use shoal::clients::{Client, Peer};
 use shoal::config::Config;
 use shoal::control::Control;
 use shoal::core::{Core, Process};
@@ -30,7 +30,9 @@ fn main() {
         std::process::exit(2);
     };
     let requests: u64 = requests.parse().expect("a number of requests");
-    let shards: usize = args.next().map_or(1, |n| n.parse().expect("a number of shards"));
+    let shards: usize = args
+        .next()
+        .map_or(1, |n| n.parse().expect("a number of shards"));
     let mut server = Server::new(shards);
     let placement = Placement::new(shards);
     let is_here = |key: &u64| placement.of(name(*key).as_bytes()) == 0;

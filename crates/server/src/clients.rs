@@ -285,7 +285,6 @@ impl Clients {
         }
     }
 
-
     /// Connections but those that are closed at once.
     pub fn len(&self) -> usize {
         self.by_id.len()

@@ -8,11 +8,6 @@ use crate::config::{Config, PipelineOrder};
 use crate::control::Control;
 use crate::listen::Listener;
 use crate::pause::Afloat;
-use crate::session::debug::Switches;
-use crate::stats::Stats;
-use crate::tasks::Tasks;
-use crate::wake::Wake;
-use command::context::Settings;
 use crate::remote::Node;
 use crate::remote::Waiting;
 use crate::remote::flight::Flight;
@@ -20,6 +15,11 @@ use crate::remote::parcel::{Parcel, Stock};
 use crate::remote::route::{Placed, Way};
 use crate::remote::survey::Surveys;
 use crate::remote::tx::Transactions;
+use crate::session::debug::Switches;
+use crate::stats::Stats;
+use crate::tasks::Tasks;
+use crate::wake::Wake;
+use command::context::Settings;
 use command::table::Table;
 use command::{Error, Outcome};
 use engine::tx::{Engine, ShardId};
@@ -143,6 +143,10 @@ pub struct Core {
     pub surveys: Surveys,
     pub afloat: Afloat,
     pub stock: Stock,
+    /// Requests received and not looked at.
+    pub(crate) inbox: Vec<(usize, crate::remote::Request)>,
+    /// Databases and hashes of keys that are being prefetched.
+    pub(crate) hashes: Vec<(usize, u64)>,
     /// Keys of the command that is being routed.
     pub(crate) places: Vec<Placed>,
     /// Where gathering commands find the values that all shards have lent.
@@ -184,6 +188,8 @@ impl Core {
             surveys: Surveys::default(),
             afloat: Afloat::default(),
             stock: Stock::default(),
+            inbox: Vec::new(),
+            hashes: Vec::new(),
             places: Vec::new(),
             desk: Shard::new(config.databases(), seed),
             floor_ms: 0,

@@ -11,8 +11,8 @@
 
 use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
-use crate::remote::route::{Keys, To};
 use crate::remote;
+use crate::remote::route::{Keys, To};
 use crate::stats::Ticks;
 use command::table::{Entry, Run};
 use command::{Context, Effect, Error, Form, Outcome};
@@ -360,7 +360,15 @@ fn execute_routed(
             client.session.commands += 1;
         }
         To::Shard(shard) if shard != core.me => {
-            if !remote::board(core, client, reply.protocol(), way.kind, shard, entry.index, args) {
+            if !remote::board(
+                core,
+                client,
+                reply.protocol(),
+                way.kind,
+                shard,
+                entry.index,
+                args,
+            ) {
                 return false;
             }
             client.session.commands += 1;

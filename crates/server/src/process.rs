@@ -2,12 +2,12 @@
 
 use crate::background::Background;
 use crate::config::{Config, LoadError, Supervised};
+use crate::control::Control;
 use crate::core::{CommandTable, Core, Process};
 use crate::daemon::{Daemon, Supervisor};
 use crate::descriptors;
 use crate::driver::uring::Uring;
 use crate::event_loop::{EventLoop, StopSignal};
-use crate::control::Control;
 use crate::listen::{self, Address, Listener, Listeners};
 use crate::remote;
 use crate::session;
@@ -18,8 +18,8 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Memory that glommio registers per executor. Shards do no direct I/O.

@@ -14,6 +14,15 @@ pub struct Message<P> {
 }
 
 impl<P> Message<P> {
+    /// The part of a transaction that it brings, to be executed or answered.
+    pub fn payload(&self) -> Option<&P> {
+        match &self.body {
+            Body::Lock { payload, .. } => payload.as_ref(),
+            Body::Run { payload, .. } | Body::Grow { payload, .. } => Some(payload),
+            _ => None,
+        }
+    }
+
     /// Its lane: requests may have to wait until the receiver has room, replies must always be taken.
     pub fn is_reply(&self) -> bool {
         match &self.body {

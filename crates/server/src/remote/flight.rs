@@ -164,7 +164,10 @@ impl Flight {
             }
             _ => self.interleave(reply),
         }
-        self.parcels.drain(..).filter_map(|(_, p)| p).for_each(&mut recycle);
+        self.parcels
+            .drain(..)
+            .filter_map(|(_, p)| p)
+            .for_each(&mut recycle);
         self.runs.clear();
         self.local.clear();
         self.local_ends.clear();
@@ -225,15 +228,33 @@ mod tests {
             (&[(1, Writes(3))], &[], Writes(3), None, true, false),
             (&[(1, Writes(3))], &[], Writes(4), Some(2), false, false),
             (&[(1, Writes(3))], &[], Reads, Some(2), false, false),
-            (&[(1, Writes(3)), (1, Reads)], &[], Reads, Some(1), true, true),
-            (&[(1, Writes(3)), (1, Reads)], &[], Reads, Some(2), false, false),
+            (
+                &[(1, Writes(3)), (1, Reads)],
+                &[],
+                Reads,
+                Some(1),
+                true,
+                true,
+            ),
+            (
+                &[(1, Writes(3)), (1, Reads)],
+                &[],
+                Reads,
+                Some(2),
+                false,
+                false,
+            ),
             (&[(1, Mixed)], &[], Mixed, Some(2), false, false),
             (&[(1, Reads)], &[Reads], Writes(3), Some(1), false, false),
             (&[(1, Reads)], &[Reads], Reads, Some(1), true, false),
         ] {
             let flight = flight(parcels, local);
             let got = [false, true].map(|s| flight.admits(kind, to, s));
-            assert_eq!(got, [parallel, strict], "{parcels:?} {local:?} {kind:?} {to:?}");
+            assert_eq!(
+                got,
+                [parallel, strict],
+                "{parcels:?} {local:?} {kind:?} {to:?}"
+            );
         }
     }
 

@@ -25,9 +25,9 @@ use flight::Kind;
 use parcel::{Parcel, Sender};
 use resp::{Args, Protocol};
 use route::{Keys, To, Way};
-use survey::{Asker, Finding, Question};
 use std::collections::HashMap;
 use std::sync::Arc;
+use survey::{Asker, Finding, Question};
 
 /// What one shard asks of another.
 pub enum Request {
@@ -160,7 +160,13 @@ fn land(core: &mut Core, from: usize, parcel: Box<Parcel>) {
 
 /// What a command on this shard's keys locks.
 fn want(core: &Core, entry: &Entry<HostHandler>, way: Way, args: Args<'_>) -> Want {
-    let mode = |writes| if writes { Mode::Exclusive } else { Mode::Shared };
+    let mode = |writes| {
+        if writes {
+            Mode::Exclusive
+        } else {
+            Mode::Shared
+        }
+    };
     match way.keys {
         Keys::None | Keys::All | Keys::Cursor => Want::Whole(Mode::Shared),
         Keys::First => {
@@ -241,6 +247,11 @@ pub fn give_up(core: &mut Core, client: &mut Client) {
     }
 }
 
+/// Requests that are looked at together before the first of them is executed, and the number of
+/// commands up to which that is worth it.
+const INBOX: usize = 16;
+const SHORT: usize = 4;
+
 /// Receives what other shards have sent.
 pub fn receive(core: &mut Core) {
     core.node.begin_drain();
@@ -254,20 +265,70 @@ pub fn receive(core: &mut Core) {
             Answer::Told { id, finding } => survey::told(core, from, id, *finding),
         }
     }
-    while let Some((from, request)) = core.node.receive_request() {
+    let mut inbox = std::mem::take(&mut core.inbox);
+    loop {
+        while inbox.len() < INBOX
+            && let Some(received) = core.node.receive_request()
+        {
+            inbox.push(received);
+        }
+        if inbox.is_empty() {
+            break;
+        }
+        if inbox.len() > 1 {
+            look_ahead(core, &inbox);
+        }
+        for (from, request) in inbox.drain(..) {
+            take(core, from, request);
+        }
+    }
+    core.inbox = inbox;
+}
+
+/// Starts loading what the look-ups of several short requests will need.
+fn look_ahead(core: &mut Core, inbox: &[(usize, Request)]) {
+    let mut hashes = std::mem::take(&mut core.hashes);
+    for (_, request) in inbox {
         match request {
-            Request::Calls(parcel) => {
-                run_parcel(core, from as ShardId, parcel, Pass::Free);
-                act(core);
+            Request::Calls(parcel) if parcel.len() <= SHORT => {
+                for i in 0..parcel.len() {
+                    let (entry, args) = parcel.command(i);
+                    if core.ways[entry].keyed && args.len() > 1 {
+                        hashes.push((parcel.db, core.shard.key(args.get(1)).hash));
+                    }
+                }
             }
             Request::Transaction(message) => {
-                core.engine.receive(from as ShardId, message);
-                act(core);
+                if let Some(parcel) = message.payload() {
+                    let hash = |key: &[u8]| core.shard.key(key).hash;
+                    parcel.keys(hash, |hash| hashes.push((parcel.db, hash)));
+                }
             }
-            Request::Adopt(arrival) => core.requests.push(core::Request::Adopt(arrival)),
-            Request::Ask { id, question } => {
-                survey::hear(core, Asker { shard: from, id }, question);
-            }
+            _ => {}
+        }
+    }
+    let each = || hashes.iter().copied();
+    each().for_each(|(db, hash)| core.shard.prefetch_word(db, hash));
+    each().for_each(|(db, hash)| core.shard.prefetch_bucket(db, hash));
+    each().for_each(|(db, hash)| core.shard.prefetch_entry(db, hash));
+    hashes.clear();
+    core.hashes = hashes;
+}
+
+/// Does what another shard asks.
+fn take(core: &mut Core, from: usize, request: Request) {
+    match request {
+        Request::Calls(parcel) => {
+            run_parcel(core, from as ShardId, parcel, Pass::Free);
+            act(core);
+        }
+        Request::Transaction(message) => {
+            core.engine.receive(from as ShardId, message);
+            act(core);
+        }
+        Request::Adopt(arrival) => core.requests.push(core::Request::Adopt(arrival)),
+        Request::Ask { id, question } => {
+            survey::hear(core, Asker { shard: from, id }, question);
         }
     }
 }
@@ -277,10 +338,12 @@ pub fn act(core: &mut Core) {
     while let Some(action) = core.engine.poll() {
         match action {
             Action::Send { to, message } if message.is_reply() => {
-                core.node.send_reply(to.into(), Answer::Transaction(message));
+                core.node
+                    .send_reply(to.into(), Answer::Transaction(message));
             }
             Action::Send { to, message } => {
-                core.node.send_request(to.into(), Request::Transaction(message));
+                core.node
+                    .send_request(to.into(), Request::Transaction(message));
             }
             Action::Run {
                 tx,

@@ -48,10 +48,10 @@ pub struct Parcel {
     pub tide: u64,
     commands: Pack,
     /// Index in the command table of each command.
-    entries: Vec<u32>,
+    entries: Vec<u16>,
     pub reply: Reply,
-    /// Where each command's reply ends.
-    ends: Vec<Mark>,
+    /// Bytes of `reply` up to the end of each command's.
+    ends: Vec<u32>,
     /// Of a part of a transaction.
     pub part: Part,
 }
@@ -61,6 +61,10 @@ pub struct Parcel {
 pub struct Part {
     /// For each key of the part, which key of the whole command it is.
     pub places: Vec<u32>,
+    /// The part's arguments that are keys: the first of them, and how many there are from one to the
+    /// next.
+    pub first: usize,
+    pub step: usize,
     /// The databases in which a gathering command touches its keys.
     pub databases: Vec<usize>,
     /// Values lent to the shard that executes, by database and argument of the part.
@@ -100,14 +104,14 @@ impl Parcel {
     /// Adds a command.
     #[inline]
     pub fn push(&mut self, entry: usize, args: Args<'_>) {
-        self.entries.push(entry as u32);
+        self.entries.push(entry as u16);
         self.commands.push(args);
     }
 
     /// Adds the command that was put together in [`Parcel::pack`].
     pub fn end(&mut self, entry: usize) {
         self.commands.end();
-        self.entries.push(entry as u32);
+        self.entries.push(entry as u16);
     }
 
     pub fn pack(&mut self) -> &mut Pack {
@@ -137,10 +141,20 @@ impl Parcel {
         (self.commands.command(0), &mut self.part)
     }
 
+    /// The database, and the hashes of keys that its execution will look up, of a few.
+    pub fn keys(&self, hash: impl Fn(&[u8]) -> u64, mut each: impl FnMut(u64)) {
+        let Part { first, step, .. } = self.part;
+        for i in 0..self.part.places.len() {
+            if let Some(key) = self.commands.command(0).opt(first + i * step) {
+                each(hash(key));
+            }
+        }
+    }
+
     /// Notes that a command's reply ends here.
     #[inline]
     pub fn executed(&mut self) {
-        self.ends.push(self.reply.mark());
+        self.ends.push(self.reply.written() as u32);
     }
 
     /// Commands whose replies are there.
@@ -151,8 +165,9 @@ impl Parcel {
     /// Where the replies of commands `from..to` stand.
     #[inline]
     pub fn between(&self, from: usize, to: usize) -> (Mark, Mark) {
-        let start = from.checked_sub(1).map_or(Mark::default(), |i| self.ends[i]);
-        let end = to.checked_sub(1).map_or(Mark::default(), |i| self.ends[i]);
+        let end_of = |i: usize| self.reply.mark_at(self.ends[i] as usize);
+        let start = from.checked_sub(1).map_or(Mark::default(), end_of);
+        let end = to.checked_sub(1).map_or(Mark::default(), end_of);
         (start, end)
     }
 

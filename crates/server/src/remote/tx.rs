@@ -55,8 +55,15 @@ pub fn begin(
     let writes = entry.spec.flags.has(Flags::WRITE);
     let (kind, parts) = match form {
         Form::Everywhere(..) => {
-            let mode = if writes { Mode::Exclusive } else { Mode::Shared };
-            (kind(writes), everywhere(core, client, protocol, entry, args, mode))
+            let mode = if writes {
+                Mode::Exclusive
+            } else {
+                Mode::Shared
+            };
+            (
+                kind(writes),
+                everywhere(core, client, protocol, entry, args, mode),
+            )
         }
         Form::Gather(_, reach) => {
             let mut parts = cut(core, client, protocol, entry, args, &keys, 0);
@@ -74,7 +81,10 @@ pub fn begin(
                 super::Keys::Each { step } => step,
                 _ => 1,
             };
-            (kind(writes), cut(core, client, protocol, entry, args, &keys, step))
+            (
+                kind(writes),
+                cut(core, client, protocol, entry, args, &keys, step),
+            )
         }
     };
     let whole = matches!(form, Form::Gather(..)).then(|| {
@@ -94,6 +104,13 @@ pub fn begin(
         tide: core.afloat.depart(),
     };
     core.transactions.insert(tx, pending);
+    // This shard's part runs when others have answered.
+    for (db, hash) in &core.hashes {
+        core.shard.prefetch_bucket(*db, *hash);
+    }
+    for (db, hash) in core.hashes.drain(..) {
+        core.shard.prefetch_entry(db, hash);
+    }
     core.stats.transactions += 1;
     client.transaction = Some(tx);
     client.held = Some(Held::Remote);
@@ -144,6 +161,8 @@ fn cut(
                 if step > 0 {
                     payload.pack().add(args, 0);
                 }
+                payload.part.first = usize::from(step > 0);
+                payload.part.step = step.max(1);
                 parts.push((shard, payload, Vec::with_capacity(keys.len())));
                 parts.len() - 1
             }
@@ -153,8 +172,17 @@ fn cut(
         for i in key.at..key.at + step.max(1) {
             payload.pack().add(args, i);
         }
-        let mode = if key.writes { Mode::Exclusive } else { Mode::Shared };
-        names.push((Name(core.shard.key(args.get(key.at)).hash), mode));
+        let mode = if key.writes {
+            Mode::Exclusive
+        } else {
+            Mode::Shared
+        };
+        let hash = core.shard.key(args.get(key.at)).hash;
+        if key.shard == core.me {
+            core.shard.prefetch_word(client.db, hash);
+            core.hashes.push((client.db, hash));
+        }
+        names.push((Name(hash), mode));
     }
     let parts = parts.into_iter().map(|(shard, mut payload, names)| {
         payload.end(entry.index);
@@ -209,9 +237,14 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
     core.shard.set_now(own_ms);
     core.advance(time_ms);
     let now_ms = core.shard.now_ms();
-    // The last millisecond in which a key is there is that of its expiry.
-    let valid_until_ms = core.shard.soonest_ms.saturating_add(1);
-    core.engine.ran_valid_until(tx, payload, now_ms, valid_until_ms);
+    let valid_until_ms = match form {
+        // Walks over all keys do not note when the first of them expires.
+        Form::Everywhere(..) => i64::MIN,
+        // The last millisecond in which a key is there is that of its expiry.
+        _ => core.shard.soonest_ms.saturating_add(1),
+    };
+    core.engine
+        .ran_valid_until(tx, payload, now_ms, valid_until_ms);
 }
 
 /// Puts the values of a part's keys into it.
@@ -230,18 +263,16 @@ fn lend(core: &mut Core, payload: &mut Parcel) {
 
 /// Runs a gathering command on the values that all shards have lent; the parts take away what it has
 /// changed.
-pub fn combine(
-    core: &mut Core,
-    tx: TxId,
-    mut parts: Vec<(ShardId, Box<Parcel>)>,
-    time_ms: i64,
-) {
+pub fn combine(core: &mut Core, tx: TxId, mut parts: Vec<(ShardId, Box<Parcel>)>, time_ms: i64) {
     core.advance(time_ms);
     let process = Arc::clone(&core.process);
     let Some(mut pending) = core.transactions.remove(&tx) else {
         unreachable!("a transaction is known until it has finished");
     };
-    let mut whole = pending.whole.take().expect("gathering keeps the whole command");
+    let mut whole = pending
+        .whole
+        .take()
+        .expect("gathering keeps the whole command");
     let entry = &process.table.entries()[pending.entry];
     let Run::Data(form) = entry.run else {
         unreachable!("only commands on data are transactions");
@@ -405,7 +436,13 @@ fn merge(
 fn stitch(reply: &mut Reply, parts: &[(ShardId, Box<Parcel>)], keys: &[Placed]) {
     let mut next: Vec<(usize, &Reply, Mark)> = parts
         .iter()
-        .map(|(shard, part)| (usize::from(*shard), &part.reply, part.reply.aggregate(Mark::default()).1))
+        .map(|(shard, part)| {
+            (
+                usize::from(*shard),
+                &part.reply,
+                part.reply.aggregate(Mark::default()).1,
+            )
+        })
         .collect();
     reply.array(keys.len());
     for key in keys {
