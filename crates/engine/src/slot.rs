@@ -127,11 +127,20 @@ impl Placement {
         if self.shards == 1 {
             return 0;
         }
+        self.of_several(key)
+    }
+
+    /// [`Placement::of`] where there is more than one shard.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn of_several(self, key: &[u8]) -> usize {
         #[cfg(target_arch = "x86_64")]
-        if self.multiplies
-            && let Some(sum) = clmul::short_sum(key)
-        {
-            return self.of_slot(sum % SLOTS);
+        if self.multiplies {
+            // SAFETY: the processor was asked.
+            let sum = unsafe { clmul::short_sum(key) };
+            if sum != clmul::NONE {
+                return self.of_slot(sum as u16 % SLOTS);
+            }
         }
         self.of_slot(slot(key))
     }
@@ -179,6 +188,20 @@ mod tests {
         }
         assert_eq!(slot(b"foo"), 12182);
         assert_eq!(slot(b"{foo}.bar"), 12182);
+    }
+
+    #[test]
+    fn keys_live_where_their_slots_do() {
+        let placement = Placement::new(1000);
+        for len in 0..40 {
+            for at in 0..=len {
+                let mut key: Vec<u8> = (0..len as u8).map(|i| i.wrapping_mul(89)).collect();
+                assert_eq!(placement.of(&key), placement.of_slot(slot(&key)));
+                key.insert(at, b'{');
+                key.push(b'}');
+                assert_eq!(placement.of(&key), placement.of_slot(slot(&key)));
+            }
+        }
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn look_up<'t>(
         let key = args.get(1);
         if !core.alone {
             call.to = match way.keys {
-                Keys::First => match core.placement.of(key) {
+                Keys::First => match core.placement.of_several(key) {
                     shard if shard == core.me => HERE,
                     shard => shard as u16,
                 },
