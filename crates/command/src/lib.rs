@@ -3,7 +3,7 @@
 //! A command is a row ([`Spec`]) and a function of the same name beside it, in its family's file.
 //! COMMAND, COMMAND DOCS, ACL categories and `docs/commands.md` are read off the rows. Handlers are
 //! synchronous; they know the shard's data and the reply, but neither sockets nor sessions nor
-//! other shards.
+//! other shards. What happens when a command's keys are on several is said by its row ([`Form`]).
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,6 @@
 //! What decides whether, when and where a command runs: pure state machines between the session and
-//! the shard. It knows the command table's rows, and neither sockets, nor files, nor the runtime.
+//! the shard. [`gate`] says whether, [`slot`] where, [`locks`] and [`tx`] when. It knows the command
+//! table's rows, and neither sockets, nor files, nor the runtime.
 
 // One module, which says why.
 #![deny(unsafe_code)]

@@ -2,7 +2,8 @@
 //!
 //! `parse` turns bytes into commands: arguments stay where they were received and are handed on as
 //! ranges, so the local path copies and allocates nothing. `reply` writes answers into a
-//! connection's output. This crate knows neither commands nor keys nor sockets.
+//! connection's output. `pack` is for commands that are executed on another thread and have to leave the
+//! buffer that they were received into. This crate knows neither commands nor keys nor sockets.
 
 #![forbid(unsafe_code)]
 

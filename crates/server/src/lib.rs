@@ -1,5 +1,5 @@
-//! The server: configuration, connections, the event loop of a shard, and the commands that are not
-//! about keys.
+//! The server: configuration, connections, the event loop of a shard, what lies between shards, and the
+//! commands that are not about keys.
 
 pub mod background;
 pub mod clients;
