@@ -131,7 +131,7 @@ impl Placement {
     }
 
     /// [`Placement::of`] where there is more than one shard.
-    #[inline]
+    #[inline(always)]
     #[allow(unsafe_code)]
     pub fn of_several(self, key: &[u8]) -> usize {
         #[cfg(target_arch = "x86_64")]

@@ -163,7 +163,7 @@ fn look_up<'t>(
         let Some(entry) = call.entry else {
             continue;
         };
-        let way = core.ways[entry.index];
+        let way = &core.ways[entry.index];
         if !way.keyed || args.len() < 2 {
             if !core.alone && !matches!(way.keys, Keys::None) {
                 call.to = UNKNOWN;
@@ -172,14 +172,13 @@ fn look_up<'t>(
         }
         let key = args.get(1);
         if !core.alone {
-            call.to = match way.keys {
-                Keys::First => match core.placement.of_several(key) {
-                    shard if shard == core.me => HERE,
-                    shard => shard as u16,
-                },
-                _ => UNKNOWN,
-            };
-            if call.to != HERE {
+            if !way.one {
+                call.to = UNKNOWN;
+                continue;
+            }
+            let shard = core.placement.of_several(key);
+            if shard != core.me {
+                call.to = shard as u16;
                 continue;
             }
         }

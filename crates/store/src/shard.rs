@@ -291,7 +291,7 @@ impl Shard {
         self.spaces[db].table.prefetch_entry(hash);
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, db: usize, key: Key<'_>) -> Option<(Found, Entry)> {
         let table = &self.spaces[db].table;
         let found = table.find(key.hash, |e| Entry(e).key() == key.bytes)?;
@@ -311,6 +311,15 @@ impl Shard {
 
     fn is_due(&self, entry: Entry) -> bool {
         entry.expiry().is_some_and(|at| at < self.now_ms)
+    }
+
+    /// Whether readers do not see a volatile entry, which is removed then unless it is to be kept.
+    #[inline(never)]
+    fn is_hidden(&mut self, db: usize, hash: u64, found: Found, entry: Entry) -> bool {
+        if self.keeps_expired {
+            return self.is_due(entry);
+        }
+        self.expire(db, hash, found, entry)
     }
 
     /// Removes a volatile entry if its time has come.
@@ -372,11 +381,10 @@ impl Shard {
     /// The key's item, or `None` if it is absent or expired.
     #[inline]
     pub fn look(&mut self, db: usize, key: Key<'_>, look: Look) -> Option<Item<'_>> {
-        let live = if self.keeps_expired {
-            self.find(db, key).filter(|(_, entry)| !self.is_due(*entry))
-        } else {
-            self.live(db, key)
-        };
+        let live = self.find(db, key);
+        let live = live.filter(|(found, entry)| {
+            !(entry.has_expiry() && self.is_hidden(db, key.hash, *found, *entry))
+        });
         if matches!(look, Look::Use | Look::Ask) {
             match live {
                 Some(_) => self.stats.hits += 1,

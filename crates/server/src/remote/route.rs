@@ -34,6 +34,8 @@ pub struct Way {
     pub kind: Kind,
     /// The first key, if there are any, is the first argument.
     pub keyed: bool,
+    /// There is this one key: [`Keys::First`].
+    pub one: bool,
 }
 
 impl Way {
@@ -70,7 +72,12 @@ impl Way {
         let keyed = matches!(entry.run, Run::Data(_))
             && entry.parent.is_none()
             && specs.first().is_some_and(|k| k.begin == Begin::Index(1));
-        Way { keys, kind, keyed }
+        Way {
+            keys,
+            kind,
+            keyed,
+            one: keys == Keys::First,
+        }
     }
 }
 
