@@ -25,6 +25,8 @@ pub struct Context<'a> {
     /// Hash of argument 1, computed when the batch was prefetched; only if the command's first key
     /// stands there.
     pub hash: Option<u64>,
+    /// What look-ups of the keys will need has been loaded.
+    pub warm: bool,
     pub reply: &'a mut Reply,
     pub settings: &'a Settings,
 }
@@ -86,6 +88,9 @@ impl<'a> Context<'a> {
     /// Starts loading what look-ups of arguments `first`, `first + step`, … will need, of at most
     /// [`Context::PREFETCHED`] of them.
     pub fn prefetch_keys(&self, first: usize, step: usize) {
+        if self.warm {
+            return;
+        }
         let mut hashes = [0; Self::PREFETCHED];
         let mut n = 0;
         for i in (first..self.args.len())

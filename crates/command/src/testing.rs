@@ -105,6 +105,7 @@ impl Client {
             db: self.db,
             args,
             hash: None,
+            warm: false,
             reply,
             settings: &self.settings,
         };

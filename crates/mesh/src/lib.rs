@@ -11,6 +11,8 @@
 
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code)]
+pub mod ahead;
 pub mod bell;
 mod incoming;
 #[cfg(all(test, loom))]

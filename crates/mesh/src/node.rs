@@ -13,12 +13,11 @@
 //! rings can stop two cores for good. That is why the host must receive whatever else it cannot do,
 //! and why replies have a lane of their own: they are taken first, and free what requests need.
 //!
-//! **Outboxes are bounded.** The host asks [`Node::is_congested`] before it begins work that will send
-//! requests to a core, and leaves the work (the client's unread bytes) where it is if so: the outbox of
-//! requests holds at most the bound plus what one batch of work adds. A reply answers a request, so the
-//! ring and outbox of replies to a core hold at most as many as that core has requests outstanding
-//! here, which its own admission bounds. Pushes ride with the replies, and have no request that bounds
-//! them: the host bounds them per subscriber, by the limits of a client's output.
+//! **Outboxes are bounded** by the host: it has at most so many requests outstanding, whether by one
+//! per client at a time or by asking [`Node::is_congested`] before it begins work that will send to a
+//! core. A reply answers a request, so the ring and outbox of replies to a core hold at most as many
+//! as that core has requests outstanding here. Pushes ride with the replies, and have no request that
+//! bounds them: the host bounds them per subscriber, by the limits of a client's output.
 //!
 //! **Waiting for room needs no polling.** A core that sleeps with an outbox says so in the ring; the
 //! core at the other end looks there after it gave room back, and rings the sleeper's bell. It is the

@@ -40,6 +40,14 @@ impl Pack {
         Args::new(&self.buf, refs, &self.blobs)
     }
 
+    /// Where its memory lies, by address and bytes, for whoever wants it loaded.
+    #[inline]
+    pub fn memory(&self, mut each: impl FnMut(*const u8, usize)) {
+        each(self.buf.as_ptr(), self.buf.len());
+        each(self.refs.as_ptr().cast(), size_of_val(&self.refs[..]));
+        each(self.ends.as_ptr().cast(), size_of_val(&self.ends[..]));
+    }
+
     /// Adds a copy of a whole command.
     #[inline]
     pub fn push(&mut self, args: Args<'_>) {

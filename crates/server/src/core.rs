@@ -145,6 +145,7 @@ pub struct Core {
     pub stock: Stock,
     /// Requests received and not looked at.
     pub(crate) inbox: Vec<(usize, crate::remote::Request)>,
+    pub(crate) answers: Vec<(usize, crate::remote::Answer)>,
     /// Databases and hashes of keys that are being prefetched.
     pub(crate) hashes: Vec<(usize, u64)>,
     /// Keys of the command that is being routed.
@@ -189,6 +190,7 @@ impl Core {
             afloat: Afloat::default(),
             stock: Stock::default(),
             inbox: Vec::new(),
+            answers: Vec::new(),
             hashes: Vec::new(),
             places: Vec::new(),
             desk: Shard::new(config.databases(), seed),

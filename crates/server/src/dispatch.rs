@@ -279,7 +279,12 @@ fn execute(
         }
         watch.next(core, entry.index);
         client.session.last_command = Some(entry.index);
-        let outcome = perform_data(core, client.db, reply, entry, form, call.hash, args);
+        let perform = Perform {
+            form,
+            hash: call.hash,
+            warm: false,
+        };
+        let outcome = perform_data(core, client.db, reply, entry, perform, args);
         if let Err(error) = outcome {
             fail(core, reply, entry.index, &error);
         }
@@ -300,6 +305,16 @@ fn execute(
     true
 }
 
+/// How a command on data is performed.
+#[derive(Clone, Copy)]
+pub struct Perform {
+    pub form: Form,
+    /// See [`Context::hash`].
+    pub hash: Option<u64>,
+    /// See [`Context::warm`].
+    pub warm: bool,
+}
+
 /// Runs a command on data; in debug builds, sees to it that its effect is what it says.
 #[inline(always)]
 fn perform_data(
@@ -307,16 +322,17 @@ fn perform_data(
     db: usize,
     reply: &mut Reply,
     entry: &Entry<HostHandler>,
-    form: Form,
-    hash: Option<u64>,
+    perform: Perform,
     args: Args<'_>,
 ) -> Outcome {
+    let Perform { form, hash, warm } = perform;
     let changes = core.shard.changes();
     let outcome = (form.handler())(&mut Context {
         shard: &mut core.shard,
         db,
         args,
         hash,
+        warm,
         reply,
         settings: &core.settings,
     });
@@ -382,11 +398,16 @@ fn execute_routed(
                 return false;
             };
             watch.next(core, entry.index);
+            let perform = Perform {
+                form,
+                hash: call.hash,
+                warm: false,
+            };
             match core.flight.take() {
-                None => execute_here(core, client.db, reply, entry, form, call.hash, args),
+                None => execute_here(core, client.db, reply, entry, perform, args),
                 Some(mut flight) => {
                     let reply = flight.reply();
-                    execute_here(core, client.db, reply, entry, form, call.hash, args);
+                    execute_here(core, client.db, reply, entry, perform, args);
                     flight.executed(way.kind);
                     core.flight = Some(flight);
                 }
@@ -404,11 +425,10 @@ pub fn execute_here(
     db: usize,
     reply: &mut Reply,
     entry: &Entry<HostHandler>,
-    form: Form,
-    hash: Option<u64>,
+    perform: Perform,
     args: Args<'_>,
 ) {
-    if let Err(error) = perform_data(core, db, reply, entry, form, hash, args) {
+    if let Err(error) = perform_data(core, db, reply, entry, perform, args) {
         fail(core, reply, entry.index, &error);
     }
 }
@@ -531,7 +551,18 @@ fn perform(
     args: Args<'_>,
 ) -> Outcome {
     match entry.run {
-        Run::Data(form) => perform_data(core, client.db, reply, entry, form, hash, args),
+        Run::Data(form) => perform_data(
+            core,
+            client.db,
+            reply,
+            entry,
+            Perform {
+                form,
+                hash,
+                warm: false,
+            },
+            args,
+        ),
         Run::Host(handler) => handler(&mut Host {
             core,
             client,

@@ -61,6 +61,8 @@ pub struct EventLoop<D> {
     /// Clients, by id, whose replies wait for more to send with them, and since when, in Unix
     /// microseconds.
     delayed: VecDeque<(ConnId, u64, i64)>,
+    /// The shard that was given a connection last.
+    settled: usize,
     stopping: Option<Instant>,
 }
 
@@ -100,6 +102,7 @@ impl<D: Driver> EventLoop<D> {
             stop,
             peers,
             delayed: VecDeque::new(),
+            settled: 0,
             stopping: None,
         }
     }
@@ -178,8 +181,9 @@ impl<D: Driver> EventLoop<D> {
         if let Some(end) = self.stopping {
             timeout = timeout.min(end.saturating_duration_since(now));
         }
-        if !self.delayed.is_empty() {
-            timeout = timeout.min(Duration::from_micros(REPLY_DELAY_US as u64));
+        if let Some((_, _, since_us)) = self.delayed.front() {
+            let left_us = (since_us + REPLY_DELAY_US - self.core.now_us).clamp(1, REPLY_DELAY_US);
+            timeout = timeout.min(Duration::from_micros(left_us as u64));
         }
         if !self.background.is_idle() {
             timeout = timeout.min(WAIT_MAX);
@@ -251,9 +255,10 @@ impl<D: Driver> EventLoop<D> {
         let counts = &self.core.process.connections;
         let count = |shard: &usize| counts[*shard].load(Ordering::Relaxed);
         let me = self.core.me;
-        // Of equal ones the next after this shard, so that nobody is always the first.
-        let shards = (0..counts.len()).map(|i| (me + i) % counts.len());
+        // Of equal ones the next after the last choice, so that nobody is always the first.
+        let shards = (1..=counts.len()).map(|i| (self.settled + i) % counts.len());
         let to = shards.min_by_key(count).unwrap_or(me);
+        self.settled = to;
         counts[to].fetch_add(1, Ordering::Relaxed);
         if to == me {
             self.adopt(arrival);
@@ -435,6 +440,10 @@ impl<D: Driver> EventLoop<D> {
 
     /// Closes a connection at once.
     fn cut(&mut self, conn: ConnId) {
+        if let Some(mut client) = self.core.clients.take(conn) {
+            remote::give_up(&mut self.core, &mut client);
+            self.core.clients.put(client);
+        }
         self.core.clients.cut(conn);
         self.driver.close(conn);
     }

@@ -1,7 +1,9 @@
 //! COMMAND's replies against the shapes of Redis.
 
 use super::*;
-use crate::table::Row;
+use crate::keyspec::{Begin, Find, KeySpec};
+use crate::spec::Form;
+use crate::table::{Row, Run};
 use crate::testing::{Client, with_args};
 use resp::Protocol;
 
@@ -327,6 +329,33 @@ fn rows_are_complete() {
             spec.categories.len()
         );
         check_key_arguments(name, spec.arguments, spec.keys.len());
+        if let Run::Data(form) = entry.run {
+            assert!(can_be_cut(form, spec.keys), "{name}");
+        }
+    }
+}
+
+/// Whether the keys are such that a command of this form can run when they are on several shards.
+fn can_be_cut(form: Form, keys: &[KeySpec]) -> bool {
+    match form {
+        Form::Local(_) => {
+            let is_one = |k: &KeySpec| matches!(k.find, Find::Range { last: 0, .. });
+            keys.len() <= 1 && keys.iter().all(is_one)
+        }
+        Form::Fan(..) => {
+            let [only] = keys else { return false };
+            let is_rest = matches!(
+                only.find,
+                Find::Range {
+                    last: -1,
+                    limit: 0,
+                    ..
+                }
+            );
+            only.begin == Begin::Index(1) && is_rest
+        }
+        Form::Gather(..) => !keys.is_empty(),
+        Form::Everywhere(..) | Form::Walk(_) => keys.is_empty(),
     }
 }
 

@@ -42,6 +42,17 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The commands that it brings.
+    fn parcel(&self) -> Option<&Parcel> {
+        match self {
+            Request::Calls(parcel) => Some(parcel),
+            Request::Transaction(message) => message.payload().map(|parcel| &**parcel),
+            _ => None,
+        }
+    }
+}
+
 /// What comes back.
 pub enum Answer {
     Calls(Box<Parcel>),
@@ -255,27 +266,26 @@ const SHORT: usize = 4;
 /// Receives what other shards have sent.
 pub fn receive(core: &mut Core) {
     core.node.begin_drain();
-    while let Some((from, answer)) = core.node.receive_reply() {
-        match answer {
-            Answer::Calls(parcel) => land(core, from, parcel),
-            Answer::Transaction(message) => {
-                core.engine.receive(from as ShardId, message);
-                act(core);
-            }
-            Answer::Told { id, finding } => survey::told(core, from, id, *finding),
-        }
-    }
+    receive_answers(core);
     let mut inbox = std::mem::take(&mut core.inbox);
     loop {
         while inbox.len() < INBOX
             && let Some(received) = core.node.receive_request()
         {
+            if let Some(parcel) = received.1.parcel() {
+                parcel.fetch();
+            }
             inbox.push(received);
         }
         if inbox.is_empty() {
             break;
         }
-        if inbox.len() > 1 {
+        let parcels = inbox.iter().filter_map(|(_, request)| request.parcel());
+        parcels.for_each(Parcel::fetch_commands);
+        let has_part = inbox
+            .iter()
+            .any(|(_, r)| r.parcel().is_some_and(Parcel::is_part));
+        if inbox.len() > 1 || has_part {
             look_ahead(core, &inbox);
         }
         for (from, request) in inbox.drain(..) {
@@ -285,26 +295,53 @@ pub fn receive(core: &mut Core) {
     core.inbox = inbox;
 }
 
+fn receive_answers(core: &mut Core) {
+    let mut answers = std::mem::take(&mut core.answers);
+    loop {
+        while answers.len() < INBOX
+            && let Some(received) = core.node.receive_reply()
+        {
+            if let Answer::Calls(parcel) = &received.1 {
+                parcel.fetch();
+            }
+            answers.push(received);
+        }
+        if answers.is_empty() {
+            break;
+        }
+        for (_, answer) in &answers {
+            if let Answer::Calls(parcel) = answer {
+                parcel.fetch_replies();
+            }
+        }
+        for (from, answer) in answers.drain(..) {
+            match answer {
+                Answer::Calls(parcel) => land(core, from, parcel),
+                Answer::Transaction(message) => {
+                    core.engine.receive(from as ShardId, message);
+                    act(core);
+                }
+                Answer::Told { id, finding } => survey::told(core, from, id, *finding),
+            }
+        }
+    }
+    core.answers = answers;
+}
+
 /// Starts loading what the look-ups of several short requests will need.
 fn look_ahead(core: &mut Core, inbox: &[(usize, Request)]) {
     let mut hashes = std::mem::take(&mut core.hashes);
-    for (_, request) in inbox {
-        match request {
-            Request::Calls(parcel) if parcel.len() <= SHORT => {
-                for i in 0..parcel.len() {
-                    let (entry, args) = parcel.command(i);
-                    if core.ways[entry].keyed && args.len() > 1 {
-                        hashes.push((parcel.db, core.shard.key(args.get(1)).hash));
-                    }
+    for parcel in inbox.iter().filter_map(|(_, request)| request.parcel()) {
+        if parcel.is_part() {
+            let hash = |key: &[u8]| core.shard.key(key).hash;
+            parcel.keys(hash, |hash| hashes.push((parcel.db, hash)));
+        } else if parcel.len() <= SHORT {
+            for i in 0..parcel.len() {
+                let (entry, args) = parcel.command(i);
+                if core.ways[entry].keyed && args.len() > 1 {
+                    hashes.push((parcel.db, core.shard.key(args.get(1)).hash));
                 }
             }
-            Request::Transaction(message) => {
-                if let Some(parcel) = message.payload() {
-                    let hash = |key: &[u8]| core.shard.key(key).hash;
-                    parcel.keys(hash, |hash| hashes.push((parcel.db, hash)));
-                }
-            }
-            _ => {}
         }
     }
     let each = || hashes.iter().copied();
@@ -420,7 +457,12 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass:
                 }
             }
             watch.next(core, entry.index);
-            dispatch::execute_here(core, db, reply, entry, form, *hash, args);
+            let perform = dispatch::Perform {
+                form,
+                hash: *hash,
+                warm: false,
+            };
+            dispatch::execute_here(core, db, reply, entry, perform, args);
             parcel.executed();
             passed(core, std::mem::replace(&mut pass, Pass::Free));
             if i + 1 == parcel.len() {

@@ -101,6 +101,33 @@ impl Parcel {
         (self.entries[i] as usize, self.commands.command(i))
     }
 
+    /// Has the parcel itself loaded into this core's cache.
+    #[inline]
+    pub fn fetch(&self) {
+        mesh::ahead::fetch(std::ptr::from_ref(self).cast(), size_of::<Parcel>());
+    }
+
+    /// Whether this is a part of a transaction on certain keys.
+    #[inline]
+    pub fn is_part(&self) -> bool {
+        !self.part.places.is_empty()
+    }
+
+    /// Has the commands loaded into this core's cache.
+    #[inline]
+    pub fn fetch_commands(&self) {
+        self.commands.memory(mesh::ahead::fetch);
+        mesh::ahead::fetch(self.entries.as_ptr().cast(), self.entries.len() * 2);
+    }
+
+    /// Has the replies loaded into this core's cache.
+    #[inline]
+    pub fn fetch_replies(&self) {
+        let bytes = self.reply.bytes();
+        mesh::ahead::fetch(bytes.as_ptr(), bytes.len());
+        mesh::ahead::fetch(self.ends.as_ptr().cast(), self.ends.len() * 4);
+    }
+
     /// Adds a command.
     #[inline]
     pub fn push(&mut self, entry: usize, args: Args<'_>) {

@@ -208,10 +208,15 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
     };
     match stage {
         Stage::Run => {
-            let (no_touch, db) = (payload.no_touch, payload.db);
+            let (no_touch, db, warm) = (payload.no_touch, payload.db, payload.is_part());
             let (_, args, reply) = payload.split(0);
             core.shard.no_touch = no_touch;
-            dispatch::execute_here(core, db, reply, entry, form, None, args);
+            let perform = dispatch::Perform {
+                form,
+                hash: None,
+                warm,
+            };
+            dispatch::execute_here(core, db, reply, entry, perform, args);
             core.shard.no_touch = false;
             payload.part.weight = core.shard.len(db);
             if let Some(counted) = counted {
@@ -294,6 +299,7 @@ pub fn combine(core: &mut Core, tx: TxId, mut parts: Vec<(ShardId, Box<Parcel>)>
         db,
         args,
         hash: None,
+        warm: false,
         reply,
         settings: &core.settings,
     });

@@ -181,6 +181,7 @@ pub fn on_data(core: &mut Core, question: &Question) -> Result<Reply, Error> {
         db: question.db,
         args: question.args(),
         hash: None,
+        warm: false,
         reply: &mut reply,
         settings: &core.settings,
     })?;
