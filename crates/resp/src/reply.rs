@@ -160,6 +160,9 @@ impl Reply {
     pub fn append(&mut self, other: &Reply, from: Mark, to: Mark) {
         let start = self.buf.len();
         self.buf.extend_from_slice(&other.buf[from.at..to.at]);
+        if from.splices == to.splices {
+            return;
+        }
         for s in &other.splices[from.splices..to.splices] {
             self.spliced += s.bytes.len();
             self.splices.push(Splice {

@@ -23,7 +23,7 @@ use resp::{Args, Reply};
 use std::sync::Arc;
 
 /// Commands whose keys are prefetched together.
-pub const AHEAD: usize = 48;
+pub const AHEAD: usize = 64;
 
 /// Output of one client that has not been sent, in bytes, at which its further commands wait until
 /// the peer has read. Without it a client that sends and never reads could fill the memory.
@@ -274,6 +274,9 @@ fn execute(
         && let Run::Data(form) = entry.run
         && entry.spec.accepts(args.len())
     {
+        if call.to < UNKNOWN && join_flight(core, client, entry.index, call.to, args) {
+            return true;
+        }
         if call.to != HERE || core.is_crossed() {
             return execute_routed(core, client, reply, entry, form, call, args, watch);
         }
@@ -313,6 +316,29 @@ pub struct Perform {
     pub hash: Option<u64>,
     /// See [`Context::warm`].
     pub warm: bool,
+}
+
+/// Puts a command for another shard into the flight that there is, if it is of the flight's kind: the
+/// short way of [`remote::board`].
+#[inline(never)]
+fn join_flight(
+    core: &mut Core,
+    client: &mut Client,
+    entry: usize,
+    to: u16,
+    args: Args<'_>,
+) -> bool {
+    let Some(flight) = &mut core.flight else {
+        return false;
+    };
+    let kind = core.ways[entry].kind;
+    let Some(parcel) = flight.rejoin(kind, to).filter(|_| !core.strict) else {
+        return false;
+    };
+    parcel.push(entry, args);
+    client.session.commands += 1;
+    client.session.last_command = Some(entry);
+    true
 }
 
 /// Runs a command on data; in debug builds, sees to it that its effect is what it says.

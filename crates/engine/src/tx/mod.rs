@@ -343,6 +343,21 @@ impl<P> Engine<P> {
         self.settle();
     }
 
+    /// This shard's own part of the transaction that an answer is about, if it has not run: it may
+    /// when the answer has been received.
+    pub fn own_part(&mut self, answer: &Message<P>) -> Option<&P> {
+        let (Body::Done { tx, .. } | Body::Granted { tx, .. }) = answer.body else {
+            return None;
+        };
+        let shard = self.shard;
+        let parts = &self.homes.find(tx)?.parts;
+        parts
+            .iter()
+            .find(|part| part.shard == shard)?
+            .payload
+            .as_ref()
+    }
+
     /// What to do next.
     #[inline]
     pub fn poll(&mut self) -> Option<Action<P>> {

@@ -123,6 +123,22 @@ impl Flight {
         parcel.expect("nothing boards a flight that is out")
     }
 
+    /// [`Flight::admits`] and [`Flight::board`] for one more command of the flight's kind and for a
+    /// shard that has a parcel, without `strict`.
+    #[inline]
+    pub fn rejoin(&mut self, kind: Kind, to: ShardId) -> Option<&mut Parcel> {
+        let is_one_more = kind == self.kind
+            && kind != Kind::Mixed
+            && self.commands < COMMANDS_MAX
+            && !self.silent;
+        if !is_one_more {
+            return None;
+        }
+        let at = self.parcels.iter().position(|(shard, _)| *shard == to)?;
+        self.join(kind, at as u16);
+        self.parcels[at].1.as_deref_mut()
+    }
+
     /// Where a command that is executed here writes its reply; [`Flight::executed`] follows.
     #[inline]
     pub fn reply(&mut self) -> &mut Reply {

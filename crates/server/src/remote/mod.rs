@@ -314,6 +314,7 @@ fn receive_answers(core: &mut Core) {
                 parcel.fetch_replies();
             }
         }
+        look_ahead_at_own(core, &answers);
         for (from, answer) in answers.drain(..) {
             match answer {
                 Answer::Calls(parcel) => land(core, from, parcel),
@@ -326,6 +327,31 @@ fn receive_answers(core: &mut Core) {
         }
     }
     core.answers = answers;
+}
+
+/// Starts loading what this shard's parts of transactions will look up when their turn comes, which
+/// the answers of other shards bring.
+fn look_ahead_at_own(core: &mut Core, answers: &[(usize, Answer)]) {
+    let mut hashes = std::mem::take(&mut core.hashes);
+    for (_, answer) in answers {
+        if let Answer::Transaction(message) = answer
+            && let Some(parcel) = core.engine.own_part(message)
+        {
+            let hash = |key: &[u8]| core.shard.key(key).hash;
+            parcel.keys(hash, |hash| hashes.push((parcel.db, hash)));
+        }
+    }
+    load(core, hashes);
+}
+
+/// Starts loading what look-ups of keys, by database and hash, will need.
+fn load(core: &mut Core, mut hashes: Vec<(usize, u64)>) {
+    let each = || hashes.iter().copied();
+    each().for_each(|(db, hash)| core.shard.prefetch_word(db, hash));
+    each().for_each(|(db, hash)| core.shard.prefetch_bucket(db, hash));
+    each().for_each(|(db, hash)| core.shard.prefetch_entry(db, hash));
+    hashes.clear();
+    core.hashes = hashes;
 }
 
 /// Starts loading what the look-ups of several short requests will need.
@@ -344,12 +370,7 @@ fn look_ahead(core: &mut Core, inbox: &[(usize, Request)]) {
             }
         }
     }
-    let each = || hashes.iter().copied();
-    each().for_each(|(db, hash)| core.shard.prefetch_word(db, hash));
-    each().for_each(|(db, hash)| core.shard.prefetch_bucket(db, hash));
-    each().for_each(|(db, hash)| core.shard.prefetch_entry(db, hash));
-    hashes.clear();
-    core.hashes = hashes;
+    load(core, hashes);
 }
 
 /// Does what another shard asks.

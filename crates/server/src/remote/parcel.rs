@@ -8,6 +8,7 @@
 use super::flight::Flight;
 use crate::clients::{Client, Special};
 use crate::driver::ConnId;
+use command::Context;
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
 use store::Loan;
@@ -113,6 +114,11 @@ impl Parcel {
         !self.part.places.is_empty()
     }
 
+    /// [`Parcel::is_part`], on keys all of which [`Parcel::keys`] names.
+    pub fn is_short_part(&self) -> bool {
+        (1..=Context::PREFETCHED).contains(&self.part.places.len())
+    }
+
     /// Has the commands loaded into this core's cache.
     #[inline]
     pub fn fetch_commands(&self) {
@@ -168,10 +174,10 @@ impl Parcel {
         (self.commands.command(0), &mut self.part)
     }
 
-    /// The database, and the hashes of keys that its execution will look up, of a few.
+    /// The hashes of the keys of a part, up to [`Context::PREFETCHED`] of them.
     pub fn keys(&self, hash: impl Fn(&[u8]) -> u64, mut each: impl FnMut(u64)) {
         let Part { first, step, .. } = self.part;
-        for i in 0..self.part.places.len() {
+        for i in 0..self.part.places.len().min(Context::PREFETCHED) {
             if let Some(key) = self.commands.command(0).opt(first + i * step) {
                 each(hash(key));
             }

@@ -104,13 +104,6 @@ pub fn begin(
         tide: core.afloat.depart(),
     };
     core.transactions.insert(tx, pending);
-    // This shard's part runs when others have answered.
-    for (db, hash) in &core.hashes {
-        core.shard.prefetch_bucket(*db, *hash);
-    }
-    for (db, hash) in core.hashes.drain(..) {
-        core.shard.prefetch_entry(db, hash);
-    }
     core.stats.transactions += 1;
     client.transaction = Some(tx);
     client.held = Some(Held::Remote);
@@ -150,10 +143,10 @@ fn cut(
     keys: &[Placed],
     step: usize,
 ) -> Parts {
-    let mut parts: Vec<(ShardId, Box<Parcel>, Vec<(Name, Mode)>)> = Vec::new();
+    let mut parts: Parts = Vec::with_capacity(keys.len().min(core.placement.shards()));
     for (place, key) in keys.iter().enumerate() {
         let shard = key.shard as ShardId;
-        let at = match parts.iter().position(|(s, ..)| *s == shard) {
+        let at = match parts.iter().position(|part| part.shard == shard) {
             Some(at) => at,
             None => {
                 let mut payload = core.stock.parcel();
@@ -163,11 +156,12 @@ fn cut(
                 }
                 payload.part.first = usize::from(step > 0);
                 payload.part.step = step.max(1);
-                parts.push((shard, payload, Vec::with_capacity(keys.len())));
+                let names = Want::Keys(Vec::with_capacity(keys.len()));
+                parts.push(Part::new(shard, names, payload));
                 parts.len() - 1
             }
         };
-        let (_, payload, names) = &mut parts[at];
+        let Part { payload, want, .. } = &mut parts[at];
         payload.part.places.push(place as u32);
         for i in key.at..key.at + step.max(1) {
             payload.pack().add(args, i);
@@ -177,18 +171,14 @@ fn cut(
         } else {
             Mode::Shared
         };
-        let hash = core.shard.key(args.get(key.at)).hash;
-        if key.shard == core.me {
-            core.shard.prefetch_word(client.db, hash);
-            core.hashes.push((client.db, hash));
+        if let Want::Keys(names) = want {
+            names.push((Name(core.shard.key(args.get(key.at)).hash), mode));
         }
-        names.push((Name(hash), mode));
     }
-    let parts = parts.into_iter().map(|(shard, mut payload, names)| {
-        payload.end(entry.index);
-        Part::new(shard, Want::Keys(names), payload)
-    });
-    parts.collect()
+    for part in &mut parts {
+        part.payload.end(entry.index);
+    }
+    parts
 }
 
 /// Runs a stage of somebody's transaction on this shard's data.
@@ -208,7 +198,7 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
     };
     match stage {
         Stage::Run => {
-            let (no_touch, db, warm) = (payload.no_touch, payload.db, payload.is_part());
+            let (no_touch, db, warm) = (payload.no_touch, payload.db, payload.is_short_part());
             let (_, args, reply) = payload.split(0);
             core.shard.no_touch = no_touch;
             let perform = dispatch::Perform {
