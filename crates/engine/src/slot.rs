@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn sums_are_those_of_the_definition() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
-        let bytes: Vec<u8> = (0..300u32).map(|i| (i * 7919 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..300u32).map(|i| ((i * 7919) >> 3) as u8).collect();
         for from in 0..20 {
             for to in from..bytes.len() {
                 let part = &bytes[from..to];

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn commands_are_the_same_elsewhere() {
-        let bytes = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\nset 'a b' c\r\nPING\r\n*1\r\n$4\r\nPING\r\n";
+        let bytes =
+            b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\nset 'a b' c\r\nPING\r\n*1\r\n$4\r\nPING\r\n";
         let mut pack = Pack::default();
         for _ in 0..3 {
             pack.clear();
@@ -133,7 +134,11 @@ mod tests {
                 for i in 0..batch.len() {
                     let (here, there) = (batch.command(i, buf), pack.command(i));
                     assert!(here.iter().eq(there.iter()));
-                    let blobs = |args: Args<'_>| (0..args.len()).filter_map(|i| args.blob(i).cloned()).collect::<Vec<_>>();
+                    let blobs = |args: Args<'_>| {
+                        (0..args.len())
+                            .filter_map(|i| args.blob(i).cloned())
+                            .collect::<Vec<_>>()
+                    };
                     assert_eq!(blobs(here), blobs(there));
                 }
             });
@@ -143,16 +148,24 @@ mod tests {
     #[test]
     fn arguments_are_picked_one_by_one() {
         let mut pack = Pack::default();
-        parse(b"*5\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n", |batch, buf| {
-            let args = batch.command(0, buf);
-            for i in [0, 3, 4] {
-                pack.add(args, i);
-            }
-            pack.end();
-            pack.add_bytes(b"PING");
-            pack.end();
-        });
-        let words = |i| pack.command(i).iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
+        parse(
+            b"*5\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n",
+            |batch, buf| {
+                let args = batch.command(0, buf);
+                for i in [0, 3, 4] {
+                    pack.add(args, i);
+                }
+                pack.end();
+                pack.add_bytes(b"PING");
+                pack.end();
+            },
+        );
+        let words = |i| {
+            pack.command(i)
+                .iter()
+                .map(<[u8]>::to_vec)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(words(0), [&b"MSET"[..], b"b", b"2"]);
         assert_eq!(words(1), [b"PING"]);
     }

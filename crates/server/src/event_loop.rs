@@ -394,11 +394,10 @@ impl<D: Driver> EventLoop<D> {
                     self.driver.pause(conn);
                 }
             }
-            Some(Held::Remote | Held::Locked) if client.is_away() => {
-                if memory >= PAUSED_INPUT_MAX {
-                    self.driver.pause(conn);
-                }
+            Some(Held::Remote | Held::Locked) if client.is_away() && memory >= PAUSED_INPUT_MAX => {
+                self.driver.pause(conn);
             }
+            Some(Held::Remote | Held::Locked) if client.is_away() => {}
             Some(Held::Task) if self.core.tasks.has(client.id) => self.driver.pause(conn),
             Some(_) => {
                 self.go_on(conn);

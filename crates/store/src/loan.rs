@@ -76,7 +76,11 @@ mod tests {
     fn a_value_is_the_same_elsewhere() {
         let (mut here, mut there) = (shard(), shard());
         let long = vec![b'x'; 100_000];
-        let values = [NewValue::Int(-7), NewValue::Bytes(b"some"), NewValue::Bytes(&long)];
+        let values = [
+            NewValue::Int(-7),
+            NewValue::Bytes(b"some"),
+            NewValue::Bytes(&long),
+        ];
         for (value, at) in values.into_iter().zip([None, Some(5000), Some(6000)]) {
             let key = here.key(b"k");
             let expiry = at.map_or(Expiry::Clear, Expiry::At);

@@ -167,7 +167,7 @@ fn encode(place: u64, shard: usize, shards: usize) -> u64 {
 
 /// The place in the shard for a client's cursor. One that was never given out leads somewhere.
 fn decode(cursor: u64, shards: usize) -> u64 {
-    cursor / shards as u64 & ((1 << CURSOR_BITS) - 1)
+    (cursor / shards as u64) & ((1 << CURSOR_BITS) - 1)
 }
 
 /// The shard that a walk has come to; the first one for what is no cursor.

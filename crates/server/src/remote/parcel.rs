@@ -217,7 +217,8 @@ impl Parcel {
     }
 }
 
-/// Empty parcels and flights of one shard.
+/// Empty parcels and flights of one shard. They stay in their boxes, in which they travel.
+#[allow(clippy::vec_box)]
 #[derive(Default)]
 pub struct Stock {
     parcels: Vec<Box<Parcel>>,

@@ -122,7 +122,7 @@ pub fn place(
             };
         }
         Keys::Each { step } => {
-            if (args.len() - 1) % step != 0 {
+            if !(args.len() - 1).is_multiple_of(step) {
                 return To::Anywhere;
             }
             let writes = writes(entry.spec.keys[0].flags);
