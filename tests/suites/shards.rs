@@ -270,6 +270,10 @@ fn clients_of_other_shards_are_closed() {
     }
     // Clients of the socket have all one address: the oldest goes, and no other.
     let mut local: Vec<Connection> = (0..2 * SEVERAL).map(|_| server.connect_unix()).collect();
+    // One that has been answered has reached its shard.
+    for connection in &mut local {
+        assert_eq!(connection.line("PING"), Value::Simple(b"PONG".to_vec()));
+    }
     let address = format!("{}:0", server.directory().join("socket").display());
     for gone in 0..local.len() {
         assert_eq!(all[0].call(&["CLIENT", "KILL", &address]), Value::ok());

@@ -1,6 +1,7 @@
 //! A fixed sequence of requests from received bytes to encoded replies, without sockets, for
-//! counting instructions: `hot_path get|set|mset|ping REQUESTS [SHARDS]`. With several shards all keys
-//! are those of the first.
+//! counting instructions: `hot_path get|set|mset|ping REQUESTS [SHARDS [here|spread]]`. The client is the
+//! first shard's. With several shards all keys are that shard's too, or spread over all of them, which
+//! then take turns on this one thread.
 
 use command::table::Table;
 use engine::Placement;
@@ -11,6 +12,7 @@ use shoal::core::{Core, Process};
 use shoal::dispatch::Dispatcher;
 use shoal::driver::ConnId;
 use shoal::listen::Listeners;
+use shoal::remote;
 use shoal::session;
 use shoal::wake::Wake;
 use std::fmt::Write;
@@ -26,16 +28,17 @@ const PAIRS: u64 = 10;
 fn main() {
     let mut args = std::env::args().skip(1);
     let (Some(workload), Some(requests)) = (args.next(), args.next()) else {
-        eprintln!("usage: hot_path get|set|mset|ping REQUESTS");
+        eprintln!("usage: hot_path get|set|mset|ping REQUESTS [SHARDS [here|spread]]");
         std::process::exit(2);
     };
     let requests: u64 = requests.parse().expect("a number of requests");
     let shards: usize = args
         .next()
         .map_or(1, |n| n.parse().expect("a number of shards"));
+    let spread = args.next().is_some_and(|word| word == "spread");
     let mut server = Server::new(shards);
     let placement = Placement::new(shards);
-    let is_here = |key: &u64| placement.of(name(*key).as_bytes()) == 0;
+    let is_here = |key: &u64| spread || placement.of(name(*key).as_bytes()) == 0;
     let keys: Vec<u64> = (0..).filter(is_here).take(KEYS).collect();
     for key in &keys {
         server.run(&request("set", &mut || *key));
@@ -87,9 +90,10 @@ fn request(workload: &str, next_key: &mut dyn FnMut() -> u64) -> String {
     text
 }
 
+/// All shards of a server, and a client of the first.
 struct Server {
-    core: Core,
-    client: Client,
+    cores: Vec<Core>,
+    client: ConnId,
     dispatcher: Dispatcher,
 }
 
@@ -98,30 +102,61 @@ impl Server {
         let table = Table::new(command::FAMILIES, command::CONTAINERS, session::rows());
         let config = Config::default();
         let listeners = Listeners::new(&[]).expect("nothing to copy");
-        let process = Process::new(table, Control::new(config.clone(), listeners), shards);
-        let wake = Wake::new().expect("an eventfd");
+        let control = Control::new(config.clone(), listeners);
+        let process = Arc::new(Process::new(table, control, shards));
         let limits = mesh::Limits {
             ring: 16,
             outbox: 16,
         };
-        let node = mesh::connect(shards, limits).swap_remove(0);
-        let core = Core::new(config, Arc::new(process), wake, node, [1, 2, 3, 4]);
+        let nodes = mesh::connect(shards, limits).into_iter();
+        let core = |node| {
+            let wake = Wake::new().expect("an eventfd");
+            Core::new(
+                config.clone(),
+                Arc::clone(&process),
+                wake,
+                node,
+                [1, 2, 3, 4],
+            )
+        };
+        let mut cores: Vec<Core> = nodes.map(core).collect();
+        let client = cores[0].clients.reserve(1);
         let peer = Peer::Unix { path: "".into() };
+        cores[0]
+            .clients
+            .put(Box::new(Client::new(1, client, peer, -1, 0)));
         Server {
-            client: Client::new(1, ConnId(0), peer, -1, 0),
-            core,
+            cores,
+            client,
             dispatcher: Dispatcher::default(),
         }
     }
 
     /// Runs a batch; answers how many bytes it was replied.
     fn run(&mut self, batch: &str) -> usize {
-        self.dispatcher
-            .receive(&mut self.core, &mut self.client, batch.as_bytes());
-        let (mut buffer, _) = self.client.reply.take();
-        let len = buffer.len();
-        buffer.clear();
-        self.core.recycle(buffer);
-        len
+        let mut data = batch.as_bytes();
+        loop {
+            let core = &mut self.cores[0];
+            let mut client = core.clients.take(self.client).expect("it stays");
+            if !client.is_away() {
+                client.held = None;
+                self.dispatcher.receive(core, &mut client, data);
+                data = &[];
+            }
+            if client.held.is_none() && !client.input.is_pending() {
+                let (mut buffer, _) = client.reply.take();
+                core.clients.put(client);
+                let len = buffer.len();
+                buffer.clear();
+                core.recycle(buffer);
+                return len;
+            }
+            core.clients.put(client);
+            for core in &mut self.cores {
+                remote::receive(core);
+                remote::act(core);
+                core.node.flush(|_| {});
+            }
+        }
     }
 }

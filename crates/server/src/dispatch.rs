@@ -331,8 +331,11 @@ fn join_flight(
     let Some(flight) = &mut core.flight else {
         return false;
     };
+    if core.strict {
+        return false;
+    }
     let kind = core.ways[entry].kind;
-    let Some(parcel) = flight.rejoin(kind, to).filter(|_| !core.strict) else {
+    let Some(parcel) = flight.rejoin(kind, to) else {
         return false;
     };
     parcel.push(entry, args);

@@ -167,9 +167,12 @@ fn call(shard: &mut Shard, choices: &mut Choices<'_>) {
         db: 0,
         args,
         hash: None,
+        warm: false,
         reply: &mut reply,
         settings: &Settings {
             max_string: MAX_STRING,
+            shard: 0,
+            shards: 1,
         },
     });
     let shown = || {

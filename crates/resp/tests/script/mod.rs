@@ -131,8 +131,10 @@ pub fn expected(item: &Item, resp3: bool) -> Value {
         Item::Ok => Value::Simple(b"OK".to_vec()),
         Item::Simple(text) => Value::Simple(text.as_bytes().to_vec()),
         Item::Error(text) => {
-            let blank = |c: &u8| if matches!(c, b'\r' | b'\n') { b' ' } else { *c };
-            Value::Error(text.iter().map(blank).collect())
+            let is_end = |c: &u8| matches!(c, b'\r' | b'\n');
+            let kept = text.iter().rposition(|c| !is_end(c)).map_or(0, |i| i + 1);
+            let blank = |c: &u8| if is_end(c) { b' ' } else { *c };
+            Value::Error(text[..kept].iter().map(blank).collect())
         }
         Item::Int(v) => Value::Int(*v),
         Item::Bulk(value) => Value::Bulk(value.clone()),
