@@ -395,6 +395,29 @@ struct Pending {
     filling: Option<(Vec<u8>, u64)>,
     /// `refs` and `blobs` are a whole command that could not be executed yet.
     ready: bool,
+    /// Most commands that the next parse takes out of `buf`. Each parse is thrown away from where
+    /// execution stops, so this follows how far it came: a client whose commands wait one after the
+    /// other has them parsed about twice, not as often as there are commands before them.
+    window: Window,
+}
+
+#[derive(Clone, Copy)]
+struct Window(usize);
+
+impl Default for Window {
+    fn default() -> Window {
+        Window(KEPT_COMMANDS_MAX)
+    }
+}
+
+impl Window {
+    /// Of `parsed` commands `executed` were.
+    fn follow(&mut self, executed: usize, parsed: usize) {
+        self.0 = match executed == parsed {
+            true => (self.0 * 2).min(KEPT_COMMANDS_MAX),
+            false => (executed * 2).clamp(1, KEPT_COMMANDS_MAX),
+        };
+    }
 }
 
 /// What [`Input::parse`] found.
@@ -461,6 +484,7 @@ impl Input {
     #[cold]
     fn keep(&mut self, data: &[u8], batch: &mut Batch, frame: &Frame, executed: usize) {
         let rest = Rest::of(batch, frame, executed);
+        let parsed = batch.len();
         let pending = match &mut self.pending {
             Some(pending) => {
                 pending.advance(rest.from);
@@ -473,6 +497,7 @@ impl Input {
             }
         };
         pending.take(batch, rest);
+        pending.window.follow(executed, parsed);
         if pending.is_empty() {
             self.pending = None;
         }
@@ -587,7 +612,7 @@ impl Pending {
             return Ok(());
         }
         let buf = &self.buf[self.start..];
-        read_all(buf, frame, batch, limits, KEPT_COMMANDS_MAX)
+        read_all(buf, frame, batch, limits, self.window.0)
     }
 
     /// Receives a long bulk string into its own allocation; answers what of `data` follows it.
@@ -738,6 +763,33 @@ mod tests {
             input.finish(data, &mut batch, &frame, 0);
         }
         error
+    }
+
+    #[test]
+    fn what_waits_command_by_command_is_parsed_about_twice() {
+        let count = 1000;
+        let data = b"PING\r\n".repeat(count);
+        let (mut input, mut batch, mut frame): (Input, Batch, Frame) = Default::default();
+        let (mut data, mut parsed, mut executed) = (&data[..], 0, 0);
+        while executed < count {
+            input.parse(data, LIMITS, &mut batch, &mut frame);
+            parsed += batch.len();
+            executed += 1;
+            input.finish(data, &mut batch, &frame, 1);
+            data = &[];
+        }
+        assert!(!input.is_pending());
+        assert!(parsed <= 3 * count, "{parsed}");
+        // And all at once again when nothing waits any more.
+        input.keep_only(&b"PING\r\n".repeat(count));
+        let mut parses = 0;
+        while input.is_pending() {
+            input.parse(&[], LIMITS, &mut batch, &mut frame);
+            let executed = batch.len();
+            input.finish(&[], &mut batch, &frame, executed);
+            parses += 1;
+        }
+        assert!(parses <= 11, "{parses}");
     }
 
     #[test]

@@ -274,10 +274,10 @@ fn execute(
         && let Run::Data(form) = entry.run
         && entry.spec.accepts(args.len())
     {
-        if call.to < UNKNOWN && join_flight(core, client, entry.index, call.to, args) {
-            return true;
-        }
         if call.to != HERE || core.is_crossed() {
+            if core.flight.is_some() && run_beside(core, client, entry, form, call, args, watch) {
+                return true;
+            }
             return execute_routed(core, client, reply, entry, form, call, args, watch);
         }
         watch.next(core, entry.index);
@@ -318,30 +318,52 @@ pub struct Perform {
     pub warm: bool,
 }
 
-/// Puts a command for another shard into the flight that there is, if it is of the flight's kind: the
-/// short way of [`remote::board`].
+/// Runs a command, here or in the flight that there is, if it is one more of the flight's kind: the
+/// short way of [`execute_routed`].
 #[inline(never)]
-fn join_flight(
+fn run_beside(
     core: &mut Core,
     client: &mut Client,
-    entry: usize,
-    to: u16,
+    entry: &Entry<HostHandler>,
+    form: Form,
+    call: Call<'_>,
     args: Args<'_>,
+    watch: &mut Watch,
 ) -> bool {
-    let Some(flight) = &mut core.flight else {
-        return false;
-    };
-    if core.strict {
+    if core.strict || call.to == UNKNOWN {
         return false;
     }
-    let kind = core.ways[entry].kind;
-    let Some(parcel) = flight.rejoin(kind, to) else {
+    let kind = core.ways[entry.index].kind;
+    let Some(mut flight) = core.flight.take() else {
         return false;
     };
-    parcel.push(entry, args);
-    client.session.commands += 1;
-    client.session.last_command = Some(entry);
-    true
+    let mut runs = flight.takes_more(kind);
+    if runs && call.to != HERE {
+        runs = match flight.rejoin(kind, call.to) {
+            Some(parcel) => {
+                parcel.push(entry.index, args);
+                client.session.commands += 1;
+                true
+            }
+            None => false,
+        };
+    } else if runs && core.engine.is_plain() {
+        watch.next(core, entry.index);
+        let perform = Perform {
+            form,
+            hash: call.hash,
+            warm: false,
+        };
+        execute_here(core, client.db, flight.reply(), entry, perform, args);
+        flight.executed(kind);
+    } else {
+        runs = false;
+    }
+    core.flight = Some(flight);
+    if runs {
+        client.session.last_command = Some(entry.index);
+    }
+    runs
 }
 
 /// Runs a command on data; in debug builds, sees to it that its effect is what it says.

@@ -123,17 +123,16 @@ impl Flight {
         parcel.expect("nothing boards a flight that is out")
     }
 
-    /// [`Flight::admits`] and [`Flight::board`] for one more command of the flight's kind and for a
-    /// shard that has a parcel, without `strict`.
+    /// Whether this is a command of the flight's kind, one more of which may join wherever it runs:
+    /// what [`Flight::admits`] says without `strict`, but for some that it admits too.
+    #[inline]
+    pub fn takes_more(&self, kind: Kind) -> bool {
+        kind == self.kind && kind != Kind::Mixed && self.commands < COMMANDS_MAX && !self.silent
+    }
+
+    /// [`Flight::board`] for one of which [`Flight::takes_more`], if its shard has a parcel already.
     #[inline]
     pub fn rejoin(&mut self, kind: Kind, to: ShardId) -> Option<&mut Parcel> {
-        let is_one_more = kind == self.kind
-            && kind != Kind::Mixed
-            && self.commands < COMMANDS_MAX
-            && !self.silent;
-        if !is_one_more {
-            return None;
-        }
         let at = self.parcels.iter().position(|(shard, _)| *shard == to)?;
         self.join(kind, at as u16);
         self.parcels[at].1.as_deref_mut()
