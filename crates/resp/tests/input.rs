@@ -335,7 +335,8 @@ fn a_long_value_arrives_in_one_allocation() {
             }
             if paused > 0 {
                 assert!(c.input.memory() > value.len());
-                assert_eq!(c.receive(&[], 1, &mut see), 2);
+                // What has waited is taken up with one command.
+                assert_eq!(c.receive(&[], 1, &mut see), 1);
                 ran += 1;
                 ran += c.receive(&[], 9, |_| ());
             }
