@@ -55,10 +55,7 @@ impl ArgRef {
         if self.len == OWNED {
             return self;
         }
-        ArgRef {
-            offset: self.offset - by as u32,
-            len: self.len,
-        }
+        self.moved(by, 0)
     }
 }
 

@@ -148,7 +148,7 @@ impl Server {
                 core.clients.put(client);
                 let len = buffer.len();
                 buffer.clear();
-                core.recycle(buffer);
+                core.spare.put(buffer);
                 return len;
             }
             core.clients.put(client);

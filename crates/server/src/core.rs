@@ -105,6 +105,24 @@ const BUFFER: usize = 16 * 1024;
 const BUFFER_MAX: usize = 64 * 1024;
 const BUFFERS_KEPT: usize = 256;
 
+/// Empty output buffers, kept for reuse.
+#[derive(Default)]
+pub struct Spare(Vec<Vec<u8>>);
+
+impl Spare {
+    #[inline]
+    pub fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER))
+    }
+
+    #[inline]
+    pub fn put(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= BUFFER_MAX && self.0.len() < BUFFERS_KEPT {
+            self.0.push(buffer);
+        }
+    }
+}
+
 /// Clocks of shards are this close together, in milliseconds; what is more is a clock set back.
 const CLOCK_STEP_MS: i64 = 1000;
 
@@ -155,7 +173,7 @@ pub struct Core {
     /// Time that a transaction has brought here, in Unix milliseconds.
     floor_ms: i64,
     /// Empty output buffers.
-    pub(crate) spare: Vec<Vec<u8>>,
+    pub spare: Spare,
     /// Unix time in microseconds of the present pass.
     pub now_us: i64,
     pub sampler: crate::sampler::Sampler,
@@ -195,7 +213,7 @@ impl Core {
             places: Vec::new(),
             desk: Shard::new(config.databases(), seed),
             floor_ms: 0,
-            spare: Vec::new(),
+            spare: Spare::default(),
             shard: Shard::new(config.databases(), seed),
             clients: Clients::new(Arc::clone(&process.connections[me])),
             stats: Stats::new(process.table.entries().len()),
@@ -284,22 +302,6 @@ impl Core {
     #[inline]
     pub fn is_crossed(&self) -> bool {
         !self.engine.is_plain() || self.flight.is_some()
-    }
-
-    /// An empty output buffer.
-    #[inline]
-    pub fn buffer(&mut self) -> Vec<u8> {
-        self.spare
-            .pop()
-            .unwrap_or_else(|| Vec::with_capacity(BUFFER))
-    }
-
-    /// Takes back an output buffer.
-    #[inline]
-    pub fn recycle(&mut self, buffer: Vec<u8>) {
-        if buffer.capacity() <= BUFFER_MAX && self.spare.len() < BUFFERS_KEPT {
-            self.spare.push(buffer);
-        }
     }
 
     pub fn now_ms(&self) -> i64 {

@@ -54,7 +54,7 @@ impl Dispatcher {
         let mut input = std::mem::take(&mut client.input);
         let mut reply = std::mem::take(&mut client.reply);
         if reply.is_empty() {
-            reply.put_buffer(core.buffer());
+            reply.put_buffer(core.spare.take());
         }
         let process = Arc::clone(&core.process);
         let mut frame = Frame::default();
@@ -94,7 +94,7 @@ impl Dispatcher {
         }
         if reply.is_empty() {
             let (buffer, _) = reply.take();
-            core.recycle(buffer);
+            core.spare.put(buffer);
         }
         client.reply = reply;
         if client.closing == Closing::No {
@@ -282,11 +282,7 @@ fn execute(
         }
         watch.next(core, entry.index);
         client.session.last_command = Some(entry.index);
-        let perform = Perform {
-            form,
-            hash: call.hash,
-            warm: false,
-        };
+        let perform = Perform::new(form, call.hash);
         let outcome = perform_data(core, client.db, reply, entry, perform, args);
         if let Err(error) = outcome {
             fail(core, reply, entry.index, &error);
@@ -316,6 +312,18 @@ pub struct Perform {
     pub hash: Option<u64>,
     /// See [`Context::warm`].
     pub warm: bool,
+}
+
+impl Perform {
+    /// Of keys that nobody has loaded for it.
+    #[inline(always)]
+    pub fn new(form: Form, hash: Option<u64>) -> Perform {
+        Perform {
+            form,
+            hash,
+            warm: false,
+        }
+    }
 }
 
 /// Runs a command, here or in the flight that there is, if it is one more of the flight's kind: the
@@ -349,11 +357,7 @@ fn run_beside(
         };
     } else if runs && core.engine.is_plain() {
         watch.next(core, entry.index);
-        let perform = Perform {
-            form,
-            hash: call.hash,
-            warm: false,
-        };
+        let perform = Perform::new(form, call.hash);
         execute_here(core, client.db, flight.reply(), entry, perform, args);
         flight.executed(kind);
     } else {
@@ -449,11 +453,7 @@ fn execute_routed(
                 return false;
             };
             watch.next(core, entry.index);
-            let perform = Perform {
-                form,
-                hash: call.hash,
-                warm: false,
-            };
+            let perform = Perform::new(form, call.hash);
             match core.flight.take() {
                 None => execute_here(core, client.db, reply, entry, perform, args),
                 Some(mut flight) => {
@@ -607,11 +607,7 @@ fn perform(
             client.db,
             reply,
             entry,
-            Perform {
-                form,
-                hash,
-                warm: false,
-            },
+            Perform::new(form, hash),
             args,
         ),
         Run::Host(handler) => handler(&mut Host {

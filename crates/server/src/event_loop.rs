@@ -206,7 +206,7 @@ impl<D: Driver> EventLoop<D> {
                     self.core.clients.mark(conn);
                 }
                 Event::Sent { conn, buffer } => {
-                    self.core.recycle(buffer);
+                    self.core.spare.put(buffer);
                     let now_ms = self.core.now_ms();
                     if let Some(client) = self.core.clients.get_mut(conn) {
                         client.session.in_flight = 0;
@@ -385,19 +385,16 @@ impl<D: Driver> EventLoop<D> {
             listen::reset_on_close(self.driver.descriptor(conn));
             return self.cut(conn);
         }
+        let waits = match client.held {
+            Some(Held::Paused) => self.core.pause.scope().is_some(),
+            Some(Held::Remote | Held::Locked) => client.is_away(),
+            _ => false,
+        };
         match client.held {
             Some(Held::Output) if sending || !client.reply.is_empty() => self.driver.pause(conn),
             // Receiving goes on for some time, to hear of it when the peer gives up.
-            Some(Held::Paused) if self.core.pause.scope().is_some() => {
-                let receives = memory < PAUSED_INPUT_MAX;
-                if !receives {
-                    self.driver.pause(conn);
-                }
-            }
-            Some(Held::Remote | Held::Locked) if client.is_away() && memory >= PAUSED_INPUT_MAX => {
-                self.driver.pause(conn);
-            }
-            Some(Held::Remote | Held::Locked) if client.is_away() => {}
+            Some(_) if waits && memory < PAUSED_INPUT_MAX => {}
+            Some(_) if waits => self.driver.pause(conn),
             Some(Held::Task) if self.core.tasks.has(client.id) => self.driver.pause(conn),
             Some(_) => {
                 self.go_on(conn);

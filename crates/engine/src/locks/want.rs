@@ -11,6 +11,17 @@ pub enum Mode {
     Exclusive,
 }
 
+impl Mode {
+    /// For what only reads, or writes.
+    pub fn of(writes: bool) -> Mode {
+        if writes {
+            Mode::Exclusive
+        } else {
+            Mode::Shared
+        }
+    }
+}
+
 /// What a request wants of one shard.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Want {
@@ -86,11 +97,7 @@ impl Want {
             }
             (_, other) => {
                 let exclusive = self.writes() || other.writes();
-                *self = Want::Whole(if exclusive {
-                    Mode::Exclusive
-                } else {
-                    Mode::Shared
-                });
+                *self = Want::Whole(Mode::of(exclusive));
             }
         }
     }

@@ -17,14 +17,15 @@ pub mod tx;
 
 use crate::clients::{Client, Held, Special};
 use crate::core::{self, Arrival, Core, HostHandler};
-use crate::dispatch::{self, AHEAD, Watch};
+use crate::dispatch::{self, AHEAD, Perform, Watch};
+use command::Form;
 use command::table::{Entry, Run};
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Action, Message, ShardId, Waiter};
 use flight::Kind;
 use parcel::{Parcel, Sender};
 use resp::{Args, Protocol};
-use route::{Keys, To, Way};
+use route::{Keys, To};
 use std::collections::HashMap;
 use std::sync::Arc;
 use survey::{Asker, Finding, Question};
@@ -80,6 +81,14 @@ pub enum Pass {
     Granted(Waiter),
 }
 
+/// The form of a command that has come from another shard.
+fn form_of(entry: &Entry<HostHandler>) -> Form {
+    match entry.run {
+        Run::Data(form) => form,
+        _ => unreachable!("only commands on data travel"),
+    }
+}
+
 /// Where a command is to run; its keys are in `core.places` then.
 pub fn place(core: &mut Core, entry: &Entry<HostHandler>, args: Args<'_>) -> To {
     let way = core.ways[entry.index];
@@ -113,11 +122,7 @@ pub fn board(
             none.insert(flight)
         }
     };
-    let parcel = flight.board(kind, to, || {
-        let mut parcel = stock.parcel();
-        parcel.address(client, protocol);
-        parcel
-    });
+    let parcel = flight.board(kind, to, || stock.parcel(client, protocol));
     parcel.push(entry, args);
     true
 }
@@ -160,8 +165,7 @@ fn land(core: &mut Core, from: usize, parcel: Box<Parcel>) {
         return;
     }
     if client.reply.is_empty() {
-        let spare = core.spare.pop().unwrap_or_default();
-        client.reply.put_buffer(spare);
+        client.reply.put_buffer(core.spare.take());
     }
     let stock = &mut core.stock;
     flight.unload(&mut client.reply, |parcel| stock.put_parcel(parcel));
@@ -169,45 +173,33 @@ fn land(core: &mut Core, from: usize, parcel: Box<Parcel>) {
     core.clients.mark(conn);
 }
 
-/// What a command on this shard's keys locks.
-fn want(core: &Core, entry: &Entry<HostHandler>, way: Way, args: Args<'_>) -> Want {
-    let mode = |writes| {
-        if writes {
-            Mode::Exclusive
-        } else {
-            Mode::Shared
-        }
-    };
-    match way.keys {
+/// The lock that a command on this shard's keys has to wait for, if it may not run at once.
+fn blocked(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Option<Want> {
+    if core.engine.is_plain() {
+        return None;
+    }
+    let way = core.ways[entry.index];
+    let name = |i| Name(core.shard.key(args.get(i)).hash);
+    let want = match way.keys {
         Keys::None | Keys::All | Keys::Cursor => Want::Whole(Mode::Shared),
         Keys::First => {
-            let name = Name(core.shard.key(args.get(1)).hash);
-            Want::Keys(vec![(name, mode(way.kind != Kind::Reads))])
+            let (name, mode) = (name(1), Mode::of(way.kind != Kind::Reads));
+            if core.engine.may_run(name, mode) {
+                return None;
+            }
+            return Some(Want::key(name, mode));
         }
         Keys::Each { .. } | Keys::Specified => {
             let mut keys = Vec::new();
             route::place(entry, way, core.placement, args, &mut keys);
-            let names = keys.iter().map(|k| {
-                let name = Name(core.shard.key(args.get(k.at)).hash);
-                (name, mode(k.writes))
-            });
-            Want::Keys(names.collect())
+            Want::Keys(
+                keys.iter()
+                    .map(|k| (name(k.at), Mode::of(k.writes)))
+                    .collect(),
+            )
         }
-    }
-}
-
-/// Whether a command on one key may run at once.
-#[inline]
-fn is_free(core: &Core, way: Way, args: Args<'_>) -> Option<bool> {
-    if way.keys != Keys::First {
-        return None;
-    }
-    let mode = match way.kind {
-        Kind::Reads => Mode::Shared,
-        _ => Mode::Exclusive,
     };
-    let name = Name(core.shard.key(args.get(1)).hash);
-    Some(core.engine.may_run(name, mode))
+    (!core.engine.may_run_all(&want)).then_some(want)
 }
 
 /// Leave for a client's command to run here; none if it has to wait for a lock.
@@ -221,17 +213,12 @@ pub fn pass(
     if let Some(waiter) = client.granted.take() {
         return Some(Pass::Granted(waiter));
     }
-    if core.engine.is_plain() || to == To::Anywhere {
+    if to == To::Anywhere {
         return Some(Pass::Free);
     }
-    let way = core.ways[entry.index];
-    if is_free(core, way, args) == Some(true) {
+    let Some(want) = blocked(core, entry, args) else {
         return Some(Pass::Free);
-    }
-    let want = want(core, entry, way, args);
-    if core.engine.may_run_all(&want) {
-        return Some(Pass::Free);
-    }
+    };
     // What is in the air lands first; then the command comes here again.
     if core.flight.is_none() {
         let waiter = core.engine.park(want);
@@ -463,26 +450,15 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass:
         for (i, hash) in (first..).zip(&hashes[..n]) {
             let (entry, args, reply) = parcel.split(i);
             let entry = &table.entries()[entry];
-            let Run::Data(form) = entry.run else {
-                unreachable!("only commands on data travel");
-            };
-            if matches!(pass, Pass::Free) && !core.engine.is_plain() {
-                let way = core.ways[entry.index];
-                if is_free(core, way, args) != Some(true) {
-                    let want = want(core, entry, way, args);
-                    if !core.engine.may_run_all(&want) {
-                        let waiter = core.engine.park(want);
-                        core.parked.insert(waiter, Parked::Parcel(from, parcel));
-                        break 'all;
-                    }
-                }
+            if matches!(pass, Pass::Free)
+                && let Some(want) = blocked(core, entry, args)
+            {
+                let waiter = core.engine.park(want);
+                core.parked.insert(waiter, Parked::Parcel(from, parcel));
+                break 'all;
             }
             watch.next(core, entry.index);
-            let perform = dispatch::Perform {
-                form,
-                hash: *hash,
-                warm: false,
-            };
+            let perform = Perform::new(form_of(entry), *hash);
             dispatch::execute_here(core, db, reply, entry, perform, args);
             parcel.executed();
             passed(core, std::mem::replace(&mut pass, Pass::Free));

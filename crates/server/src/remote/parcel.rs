@@ -123,7 +123,7 @@ impl Parcel {
     #[inline]
     pub fn fetch_commands(&self) {
         self.commands.memory(mesh::ahead::fetch);
-        mesh::ahead::fetch(self.entries.as_ptr().cast(), self.entries.len() * 2);
+        mesh::ahead::fetch(self.entries.as_ptr().cast(), size_of_val(&self.entries[..]));
     }
 
     /// Has the replies loaded into this core's cache.
@@ -131,7 +131,7 @@ impl Parcel {
     pub fn fetch_replies(&self) {
         let bytes = self.reply.bytes();
         mesh::ahead::fetch(bytes.as_ptr(), bytes.len());
-        mesh::ahead::fetch(self.ends.as_ptr().cast(), self.ends.len() * 4);
+        mesh::ahead::fetch(self.ends.as_ptr().cast(), size_of_val(&self.ends[..]));
     }
 
     /// Adds a command.
@@ -152,7 +152,7 @@ impl Parcel {
     }
 
     /// Makes an empty parcel one of this client.
-    pub fn address(&mut self, client: &Client, protocol: Protocol) {
+    fn address(&mut self, client: &Client, protocol: Protocol) {
         self.sender = Sender::of(client);
         self.db = client.db;
         self.no_touch = client.special.has(Special::NO_TOUCH);
@@ -229,9 +229,12 @@ pub struct Stock {
 const STOCK_MAX: usize = 256;
 
 impl Stock {
+    /// An empty parcel of this client.
     #[inline]
-    pub fn parcel(&mut self) -> Box<Parcel> {
-        self.parcels.pop().unwrap_or_default()
+    pub fn parcel(&mut self, client: &Client, protocol: Protocol) -> Box<Parcel> {
+        let mut parcel = self.parcels.pop().unwrap_or_default();
+        parcel.address(client, protocol);
+        parcel
     }
 
     #[inline]

@@ -339,7 +339,7 @@ fn conclude(core: &mut Core, mut pending: Pending) {
     client.survey = None;
     let mut reply = std::mem::take(&mut client.reply);
     if reply.is_empty() {
-        reply.put_buffer(core.buffer());
+        reply.put_buffer(core.spare.take());
     }
     let mark = reply.mark();
     pending.findings.sort_by_key(|(shard, _)| *shard);

@@ -10,13 +10,14 @@
 //! its handler is the one that runs when all keys are at home. When each part runs, and who holds
 //! which locks, is the engine's matter; see `docs/transactions.md`.
 
+use super::form_of;
 use super::parcel::{Parcel, Sender};
 use super::route::Placed;
 use crate::clients::{Client, Held};
 use crate::core::{Core, HostHandler};
 use crate::dispatch;
 use crate::stats::Ticks;
-use command::table::{Entry, Run};
+use command::table::Entry;
 use command::{Context, Effect, Flags, Form, Merge};
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Kind, Part, ShardId, Stage, TxId};
@@ -55,11 +56,7 @@ pub fn begin(
     let writes = entry.spec.flags.has(Flags::WRITE);
     let (kind, parts) = match form {
         Form::Everywhere(..) => {
-            let mode = if writes {
-                Mode::Exclusive
-            } else {
-                Mode::Shared
-            };
+            let mode = Mode::of(writes);
             (
                 kind(writes),
                 everywhere(core, client, protocol, entry, args, mode),
@@ -88,8 +85,7 @@ pub fn begin(
         }
     };
     let whole = matches!(form, Form::Gather(..)).then(|| {
-        let mut whole = core.stock.parcel();
-        whole.address(client, protocol);
+        let mut whole = core.stock.parcel(client, protocol);
         whole.push(entry.index, args);
         whole
     });
@@ -124,8 +120,7 @@ fn everywhere(
     mode: Mode,
 ) -> Parts {
     let part = |shard| {
-        let mut payload = core.stock.parcel();
-        payload.address(client, protocol);
+        let mut payload = core.stock.parcel(client, protocol);
         payload.push(entry.index, args);
         Part::new(shard as ShardId, Want::Whole(mode), payload)
     };
@@ -149,8 +144,7 @@ fn cut(
         let at = match parts.iter().position(|part| part.shard == shard) {
             Some(at) => at,
             None => {
-                let mut payload = core.stock.parcel();
-                payload.address(client, protocol);
+                let mut payload = core.stock.parcel(client, protocol);
                 if step > 0 {
                     payload.pack().add(args, 0);
                 }
@@ -166,13 +160,9 @@ fn cut(
         for i in key.at..key.at + step.max(1) {
             payload.pack().add(args, i);
         }
-        let mode = if key.writes {
-            Mode::Exclusive
-        } else {
-            Mode::Shared
-        };
         if let Want::Keys(names) = want {
-            names.push((Name(core.shard.key(args.get(key.at)).hash), mode));
+            let name = Name(core.shard.key(args.get(key.at)).hash);
+            names.push((name, Mode::of(key.writes)));
         }
     }
     for part in &mut parts {
@@ -193,9 +183,7 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
     let started = Ticks::now();
     let process = Arc::clone(&core.process);
     let entry = &process.table.entries()[payload.command(0).0];
-    let Run::Data(form) = entry.run else {
-        unreachable!("only commands on data are transactions");
-    };
+    let form = form_of(entry);
     match stage {
         Stage::Run => {
             let (no_touch, db, warm) = (payload.no_touch, payload.db, payload.is_short_part());
@@ -269,9 +257,7 @@ pub fn combine(core: &mut Core, tx: TxId, mut parts: Vec<(ShardId, Box<Parcel>)>
         .take()
         .expect("gathering keeps the whole command");
     let entry = &process.table.entries()[pending.entry];
-    let Run::Data(form) = entry.run else {
-        unreachable!("only commands on data are transactions");
-    };
+    let form = form_of(entry);
     let (db, no_touch) = (whole.db, whole.no_touch);
     let (_, args, reply) = whole.split(0);
     core.desk.set_now(core.shard.now_ms());
@@ -344,9 +330,7 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
         unreachable!("a transaction is known until it has finished");
     };
     let process = Arc::clone(&core.process);
-    let Run::Data(form) = process.table.entries()[pending.entry].run else {
-        unreachable!("only commands on data are transactions");
-    };
+    let form = form_of(&process.table.entries()[pending.entry]);
     let ticks = Ticks::now().since(pending.started);
     core.stats.note_shared_call(pending.entry, ticks);
     if core.afloat.arrive(pending.tide) {
@@ -358,7 +342,7 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
         if !pending.silent {
             let reply = &mut client.reply;
             if reply.is_empty() {
-                reply.put_buffer(core.spare.pop().unwrap_or_default());
+                reply.put_buffer(core.spare.take());
             }
             match (&mut pending.whole, form) {
                 (Some(whole), _) => {
