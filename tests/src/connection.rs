@@ -1,6 +1,7 @@
 //! A client that hides nothing: it sends what it is told and returns what it got.
 
 use crate::value::Value;
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -101,6 +102,15 @@ impl Connection {
     /// [`Connection::call`] with the words of one line, split at spaces.
     pub fn line(&mut self, line: &str) -> Value {
         self.call(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    /// The fields of a section of INFO.
+    pub fn info(&mut self, section: &str) -> HashMap<String, String> {
+        let text = self.call(&["INFO", section]).string();
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// [`Connection::line`] where the server may have refused the connection: what it said about

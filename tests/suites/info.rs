@@ -1,17 +1,9 @@
 //! INFO: what it says is what happened.
 
 use crate::judged;
+use harness::Value;
 use harness::server::until;
-use harness::{Connection, Value};
 use std::collections::HashMap;
-
-fn info(connection: &mut Connection, section: &str) -> HashMap<String, String> {
-    let text = connection.call(&["INFO", section]).string();
-    let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
 
 fn number(fields: &HashMap<String, String>, name: &str) -> u64 {
     let text = fields
@@ -25,7 +17,7 @@ fn number(fields: &HashMap<String, String>, name: &str) -> u64 {
 fn who_it_is() {
     let server = judged::start();
     let mut connection = server.connect();
-    let fields = info(&mut connection, "server");
+    let fields = connection.info("server");
     assert_eq!(number(&fields, "process_id"), u64::from(server.pid()));
     assert_eq!(number(&fields, "tcp_port"), u64::from(server.port()));
     assert_eq!(fields["run_id"].len(), 40);
@@ -85,7 +77,7 @@ fn keys_and_their_times_are_counted() {
     connection.line("EXPIRE a 1000");
     connection.line("SELECT 4");
     connection.line("SET d 4");
-    let fields = info(&mut connection, "keyspace");
+    let fields = connection.info("keyspace");
     assert!(
         fields["db0"].starts_with("keys=3,expires=1,avg_ttl="),
         "{fields:?}"
@@ -111,12 +103,12 @@ fn hits_misses_and_commands_are_counted() {
     connection.line("INCR k");
     connection.line("GET a b");
     connection.line("NOSUCH");
-    let stats = info(&mut connection, "stats");
+    let stats = connection.info("stats");
     assert_eq!(number(&stats, "keyspace_hits"), 4, "{stats:?}");
     assert_eq!(number(&stats, "keyspace_misses"), 2, "{stats:?}");
     assert!(number(&stats, "total_commands_processed") >= 6, "{stats:?}");
     assert_eq!(number(&stats, "total_error_replies"), 3, "{stats:?}");
-    let commands = info(&mut connection, "commandstats");
+    let commands = connection.info("commandstats");
     let field = |command: &str, name: &str| -> String {
         let line = &commands[&format!("cmdstat_{command}")];
         let found = line
@@ -131,7 +123,7 @@ fn hits_misses_and_commands_are_counted() {
     assert_eq!(field("get", "failed_calls"), "0");
     assert_eq!(field("incr", "failed_calls"), "1");
     assert_eq!(field("config|resetstat", "calls"), "1");
-    let errors = info(&mut connection, "errorstats");
+    let errors = connection.info("errorstats");
     assert_eq!(errors["errorstat_ERR"], "count=3");
 }
 
@@ -139,12 +131,12 @@ fn hits_misses_and_commands_are_counted() {
 fn memory_follows_the_data() {
     let server = judged::start();
     let mut connection = server.connect();
-    let before = number(&info(&mut connection, "memory"), "used_memory");
+    let before = number(&connection.info("memory"), "used_memory");
     let value = "x".repeat(1 << 20);
     for i in 0..20 {
         connection.call(&["SET", &format!("key:{i}"), &value]);
     }
-    let fields = info(&mut connection, "memory");
+    let fields = connection.info("memory");
     let grown = number(&fields, "used_memory") - before;
     let data = 20 << 20;
     assert!(
@@ -153,11 +145,11 @@ fn memory_follows_the_data() {
     );
     // The resident set is sampled now and then.
     until("the resident set to be sampled", || {
-        (number(&info(&mut connection, "memory"), "used_memory_rss") >= data).then_some(())
+        (number(&connection.info("memory"), "used_memory_rss") >= data).then_some(())
     });
     assert!(number(&fields, "used_memory_peak") >= number(&fields, "used_memory"));
     connection.line("FLUSHALL");
-    let after = number(&info(&mut connection, "memory"), "used_memory");
+    let after = number(&connection.info("memory"), "used_memory");
     // Buffers of the connection may still be as large as its last value.
     assert!(after < before + (4 << 20), "{before} before, {after} after");
 }
@@ -184,12 +176,12 @@ fn memory_usage_is_what_a_key_costs() {
 fn traffic_and_connections_are_counted() {
     let server = judged::start();
     let mut connection = server.connect();
-    let before = info(&mut connection, "stats");
+    let before = connection.info("stats");
     let value = "x".repeat(100_000);
     connection.call(&["SET", "k", &value]);
     connection.line("GET k");
     server.connect().line("PING");
-    let after = info(&mut connection, "stats");
+    let after = connection.info("stats");
     let grown = |name: &str| number(&after, name) - number(&before, name);
     assert!(
         (100_000..110_000).contains(&grown("total_net_input_bytes")),

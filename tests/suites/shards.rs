@@ -40,14 +40,6 @@ fn shard_of(line: &str) -> usize {
         .expect("a number of a shard")
 }
 
-fn info(connection: &mut Connection, section: &str) -> HashMap<String, String> {
-    let text = connection.call(&["INFO", section]).string();
-    let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
-
 fn field(fields: &HashMap<String, String>, name: &str) -> i64 {
     let value = fields
         .get(name)
@@ -108,11 +100,8 @@ fn any_shard_can_move_the_port() {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let mut new = Connection::tcp(address).expect("it listens there");
         assert_eq!(new.line("PING"), Value::Simple(b"PONG".to_vec()));
-        assert_eq!(
-            field(&info(&mut all[1], "server"), "tcp_port"),
-            i64::from(port)
-        );
-        let listener = &info(&mut new, "server")["listener0"];
+        assert_eq!(field(&all[1].info("server"), "tcp_port"), i64::from(port));
+        let listener = &new.info("server")["listener0"];
         assert!(listener.ends_with(&format!("port={port}")), "{listener}");
     }
 }
@@ -171,7 +160,7 @@ fn a_pause_holds_clients_of_all_shards_until_any_ends_it() {
             connection.send(&["INCR", "n"]).expect("sent");
         }
         until("all clients to wait", || {
-            let fields = info(&mut admins[ender], "clients");
+            let fields = admins[ender].info("clients");
             (field(&fields, "blocked_clients") == SEVERAL as i64).then_some(())
         });
         assert!(
@@ -233,7 +222,7 @@ fn the_list_has_the_clients_of_all_shards_in_order() {
         let others = ids(&connection.line("CLIENT LIST SKIPME yes"));
         assert_eq!(others.len(), own.len() - 1);
         assert_eq!(
-            field(&info(connection, "clients"), "connected_clients"),
+            field(&connection.info("clients"), "connected_clients"),
             own.len() as i64
         );
         assert!(connection.line("CLIENT LIST TYPE nonsense").is_error());
@@ -301,7 +290,7 @@ fn info_adds_up_what_the_shards_count() {
     let mut added = 0;
     for (i, connection) in all.iter_mut().enumerate() {
         assert_eq!(connection.line("CONFIG RESETSTAT"), Value::ok());
-        assert_eq!(field(&info(connection, "stats"), "keyspace_hits"), 0);
+        assert_eq!(field(&connection.info("stats"), "keyspace_hits"), 0);
         for key in 0..50 {
             let name = format!("{i}:{key}");
             connection.call(&["SET", &name, "v", "EX", "1000"]);
@@ -317,7 +306,7 @@ fn info_adds_up_what_the_shards_count() {
         connection.line("MGET x y z w v u t s");
         assert!(connection.line("INCR 0:0").is_error());
         assert!(connection.line("NOSUCH").is_error());
-        let stats = info(connection, "all");
+        let stats = connection.info("all");
         assert_eq!(field(&stats, "keyspace_hits"), 10);
         assert_eq!(field(&stats, "keyspace_misses"), 18);
         assert_eq!(field(&stats, "total_error_replies"), 2);
@@ -357,7 +346,7 @@ fn info_adds_up_what_the_shards_count() {
     assert_eq!(memory.field("keys.count"), Some(Value::Int(added)));
     let used = memory.field("total.allocated").expect("a field").int();
     assert!(used < memory.field("peak.allocated").expect("a field").int() + 1);
-    let fields = info(&mut all[2], "memory");
+    let fields = all[2].info("memory");
     assert!(field(&fields, "used_memory_dataset") > 0);
     assert!(field(&fields, "used_memory") > field(&fields, "used_memory_startup"));
     assert!(all[0].line("MEMORY DOCTOR").text().is_some());
@@ -442,7 +431,7 @@ fn switches_of_debug_are_for_all_shards() {
         all[1].call(&["SET", &format!("k{key}"), "v", "PX", "1"]);
     }
     // Time for several rounds of the sweep on each shard, if it went on.
-    let cycles = |c: &mut Connection| field(&info(c, "stats"), "eventloop_cycles");
+    let cycles = |c: &mut Connection| field(&c.info("stats"), "eventloop_cycles");
     let begun = cycles(&mut all[1]);
     until("the loops to go round", || {
         (cycles(&mut all[1]) > begun + 200).then_some(())

@@ -1,5 +1,6 @@
 //! Arbitrary operations on a shard and on a map come to the same.
 
+#[path = "../../resp/tests/cases/mod.rs"]
 mod cases;
 mod ops;
 

@@ -1,5 +1,6 @@
 //! The table by itself, with hashes of every kind: spread, crowded under one prefix, equal.
 
+#[path = "../../resp/tests/cases/mod.rs"]
 mod cases;
 
 use cases::cases;
