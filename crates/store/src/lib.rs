@@ -2,17 +2,32 @@
 //! nor command names, nor other shards.
 
 pub mod access;
+pub mod element;
 pub mod entry;
 pub mod expire;
 pub mod glob;
+pub mod hash;
+pub mod hashing;
+pub mod intset;
+pub mod list;
+pub mod listpack;
 pub mod loan;
+pub mod random;
 pub mod scan;
+pub mod set;
 pub mod shard;
 pub mod slab;
+pub mod stream;
 pub mod string;
 pub mod table;
+pub mod thin;
 pub mod trash;
+pub mod value;
+pub mod zset;
 
+pub use element::Element;
 pub use entry::{Blob, Str};
 pub use loan::Loan;
+pub use random::Random;
 pub use shard::{Key, Look, Shard, Stats, WrongType};
+pub use value::{Collection, Limits};

@@ -63,6 +63,11 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     String,
+    List,
+    Set,
+    Hash,
+    Zset,
+    Stream,
 }
 
 impl Type {
@@ -70,6 +75,11 @@ impl Type {
     pub fn name(self) -> &'static str {
         match self {
             Type::String => "string",
+            Type::List => "list",
+            Type::Set => "set",
+            Type::Hash => "hash",
+            Type::Zset => "zset",
+            Type::Stream => "stream",
         }
     }
 }
