@@ -5,13 +5,15 @@ use resp::number::parse_i64;
 use resp::{Args, Blob, Reply};
 use store::entry::NewValue;
 use store::shard::{Expiry, Item};
-use store::{Key, Look, Shard, Str};
+use store::{Element, Key, Limits, Look, Shard, Str};
 
 /// Settings that handlers of data commands read.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// `proto-max-bulk-len`: no string grows beyond it, in bytes.
     pub max_string: usize,
+    /// When collections leave their packed encodings.
+    pub limits: Limits,
     /// This shard's number, and how many there are.
     pub shard: usize,
     pub shards: usize,
@@ -82,6 +84,15 @@ impl<'a> Context<'a> {
             Str::Bytes(b) => reply.bulk(b),
             Str::Blob(b) if b.bytes().len() < resp::reply::SHARE_MIN => reply.bulk(b.bytes()),
             Str::Blob(b) => reply.bulk_shared(shared(b.share())),
+        }
+    }
+
+    /// Writes an element of a collection as a bulk reply.
+    #[inline]
+    pub fn reply_element(reply: &mut Reply, element: Element<'_>) {
+        match element {
+            Element::Int(v) => reply.bulk_int(v),
+            Element::Bytes(b) => reply.bulk(b),
         }
     }
 

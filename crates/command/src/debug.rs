@@ -85,13 +85,18 @@ fn item_digest(item: Item<'_>) -> Sum {
 fn mix_value(sum: &mut Sum, item: Item<'_>) {
     let number: u32 = match item.value_type() {
         Type::String => 0,
+        Type::List => 1,
+        Type::Set => 2,
+        Type::Zset => 3,
+        Type::Hash => 4,
+        Type::Stream => 6,
     };
     sum.mix(&number.to_be_bytes());
     match item.str() {
         Ok(Str::Int(v)) => sum.mix(Decimal::signed(v).as_bytes()),
         Ok(Str::Bytes(b)) => sum.mix(b),
         Ok(Str::Blob(b)) => sum.mix(b.bytes()),
-        Err(_) => unreachable!("all types are strings"),
+        Err(_) => {}
     }
     if item.expiry().is_some() {
         sum.xor(b"!!expire!!");
@@ -153,7 +158,7 @@ fn serialized_length(item: &Item<'_>) -> usize {
         Ok(Str::Int(v)) => integer(v).unwrap_or(Decimal::signed(v).as_bytes().len() + 1),
         Ok(Str::Bytes(b)) => bytes(b),
         Ok(Str::Blob(b)) => bytes(b.bytes()),
-        Err(_) => unreachable!("all types are strings"),
+        Err(_) => item.memory(),
     }
 }
 
@@ -229,7 +234,7 @@ pub fn htstats_key(ctx: &mut Context<'_>) -> Outcome {
     let item = ctx.shard.look(ctx.db, key, Look::Peek);
     let item = item.ok_or(Error::NO_SUCH_KEY)?;
     match item.value_type() {
-        Type::String => Err(Error::new(
+        _ => Err(Error::new(
             "ERR The value stored at the specified key is not represented using an hash table",
         )),
     }

@@ -47,6 +47,7 @@ impl Default for Client {
             protocol: Protocol::Resp2,
             settings: Settings {
                 max_string: 512 << 20,
+                limits: store::Limits::DEFAULT,
                 shard: 0,
                 shards: 1,
             },

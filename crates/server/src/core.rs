@@ -219,6 +219,7 @@ impl Core {
             stats: Stats::new(process.table.entries().len()),
             settings: Settings {
                 max_string: 0,
+                limits: store::Limits::DEFAULT,
                 shard: me,
                 shards,
             },
@@ -257,6 +258,7 @@ impl Core {
     /// Copies out of the configuration what is read often. Called at start and after CONFIG SET.
     pub fn apply_config(&mut self) {
         self.settings.max_string = self.config.proto_max_bulk_len() as usize;
+        self.settings.limits = self.config.limits();
         let mode = if self.config.maxmemory_policy().counts_uses() {
             Mode::Lfu {
                 log_factor: self.config.lfu_log_factor(),
@@ -302,6 +304,12 @@ impl Core {
     #[inline]
     pub fn is_crossed(&self) -> bool {
         !self.engine.is_plain() || self.flight.is_some()
+    }
+
+    /// Tells the data whether anybody has locked some of it.
+    #[inline]
+    pub fn note_locks(&mut self) {
+        self.shard.locked = !self.engine.is_plain();
     }
 
     pub fn now_ms(&self) -> i64 {

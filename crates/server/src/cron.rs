@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::driver::ConnId;
 use crate::listen;
 use crate::stats::{Stats, Ticks};
+use engine::locks::{Mode, Name};
 use std::time::{Duration, Instant};
 
 /// Share of expired keys among those looked at above which the sweep goes on, by
@@ -113,7 +114,9 @@ impl Cron {
                 continue;
             }
             idle = 0;
-            let swept = core.shard.sweep_step(db);
+            let engine = &core.engine;
+            let may_go = |hash| engine.may_run(Name(hash), Mode::Exclusive);
+            let swept = core.shard.sweep_step(db, may_go);
             volatile += swept.volatile;
             expired += swept.expired;
             let lap = &mut self.laps[db];

@@ -7,14 +7,16 @@
 //! ```
 //!
 //! The value is the bytes themselves if the whole entry stays within [`slab::MAX`], an integer of 8
-//! bytes, or the pointer of a [`Blob`]. A key of 16 bytes with a value of 16 takes 40 bytes.
+//! bytes, the pointer of a [`Blob`], or the word of a collection (see [`crate::value`]). A key of 16 bytes with a value of 16 takes 40 bytes.
 //!
 //! # Safety
 //!
 //! An [`Entry`] is a plain pointer. Its owner, the shard, frees it once, and only after it left the
 //! table; all functions here require that it is live. Fields after the header are not aligned.
 
+use crate::shard::Type;
 use crate::slab::{self, Slab};
+use crate::value::Value;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -34,6 +36,50 @@ pub enum Kind {
     Int = 0,
     Inline = 1,
     Blob = 2,
+    List = 3,
+    Set = 4,
+    Hash = 5,
+    Zset = 6,
+    Stream = 7,
+}
+
+impl Kind {
+    pub fn value_type(self) -> Type {
+        match self {
+            Kind::Int | Kind::Inline | Kind::Blob => Type::String,
+            Kind::List => Type::List,
+            Kind::Set => Type::Set,
+            Kind::Hash => Type::Hash,
+            Kind::Zset => Type::Zset,
+            Kind::Stream => Type::Stream,
+        }
+    }
+
+    /// The kind of the entry of a collection.
+    ///
+    /// # Panics
+    /// For strings, which have several.
+    pub const fn of(value_type: Type) -> Kind {
+        match value_type {
+            Type::String => panic!("a string may be of several kinds"),
+            Type::List => Kind::List,
+            Type::Set => Kind::Set,
+            Type::Hash => Kind::Hash,
+            Type::Zset => Kind::Zset,
+            Type::Stream => Kind::Stream,
+        }
+    }
+
+    #[inline]
+    pub fn is_string(self) -> bool {
+        matches!(self, Kind::Int | Kind::Inline | Kind::Blob)
+    }
+
+    /// Whether the entry's value field points to something that the entry owns.
+    #[inline]
+    fn owns(self) -> bool {
+        !matches!(self, Kind::Int | Kind::Inline)
+    }
 }
 
 const KIND: u8 = 0x0f;
@@ -58,6 +104,8 @@ pub enum NewValue<'a> {
     Int(i64),
     Bytes(&'a [u8]),
     Blob(Blob),
+    /// A collection's word.
+    Word(Type, u64),
 }
 
 impl NewValue<'_> {
@@ -66,12 +114,13 @@ impl NewValue<'_> {
             NewValue::Int(_) => Kind::Int,
             NewValue::Bytes(_) => Kind::Inline,
             NewValue::Blob(_) => Kind::Blob,
+            NewValue::Word(value_type, _) => Kind::of(*value_type),
         }
     }
 
     fn width(&self) -> usize {
         match self {
-            NewValue::Int(_) | NewValue::Blob(_) => 8,
+            NewValue::Int(_) | NewValue::Blob(_) | NewValue::Word(..) => 8,
             NewValue::Bytes(b) => b.len(),
         }
     }
@@ -187,7 +236,12 @@ impl Entry {
         match self.header().kind & KIND {
             0 => Kind::Int,
             1 => Kind::Inline,
-            _ => Kind::Blob,
+            2 => Kind::Blob,
+            3 => Kind::List,
+            4 => Kind::Set,
+            5 => Kind::Hash,
+            6 => Kind::Zset,
+            _ => Kind::Stream,
         }
     }
 
@@ -268,7 +322,7 @@ impl Entry {
     fn width(&self) -> usize {
         match self.kind() {
             Kind::Inline => self.header().vlen as usize,
-            Kind::Int | Kind::Blob => 8,
+            _ => 8,
         }
     }
 
@@ -278,7 +332,8 @@ impl Entry {
         self.value_offset() + self.width()
     }
 
-    /// The string value. The lifetime is the caller's to bound; see [`Entry::key`].
+    /// The string value, of an entry that has one. The lifetime is the caller's to bound; see
+    /// [`Entry::key`].
     #[inline]
     pub fn str<'a>(&self) -> Str<'a> {
         let at = self.at(self.value_offset());
@@ -293,6 +348,7 @@ impl Entry {
                     raw: self.raw_blob(),
                     entry: PhantomData,
                 }),
+                _ => unreachable!("callers have asked for the kind"),
             }
         }
     }
@@ -367,6 +423,7 @@ impl Entry {
                     at.cast::<*const Vec<u8>>()
                         .write_unaligned(Arc::into_raw(b));
                 }
+                NewValue::Word(_, word) => at.cast::<u64>().write_unaligned(word),
             }
         }
     }
@@ -382,13 +439,51 @@ impl Entry {
         Some(blob)
     }
 
-    /// Frees an entry without a blob.
+    /// The type and the word of a collection, which stays the entry's.
+    #[inline]
+    pub fn word(&self) -> Option<(Type, u64)> {
+        let kind = self.kind();
+        if kind.is_string() {
+            return None;
+        }
+        // SAFETY: a word stands at the place of a value of the other kinds.
+        let word = unsafe { self.at(self.value_offset()).cast::<u64>().read_unaligned() };
+        Some((kind.value_type(), word))
+    }
+
+    /// Puts the word that a collection has become into the place of the one that was taken out.
+    #[inline]
+    pub fn set_word(&self, word: u64) {
+        debug_assert!(!self.kind().is_string());
+        // SAFETY: as above.
+        unsafe {
+            self.at(self.value_offset())
+                .cast::<u64>()
+                .write_unaligned(word)
+        };
+    }
+
+    /// Takes the collection out. The entry's value is then an integer, so that it can be dropped.
+    pub fn take_value(&self) -> Option<Value> {
+        let (value_type, word) = self.word()?;
+        self.write_value(NewValue::Int(0));
+        // SAFETY: the word is the entry's, which gives it up.
+        Some(unsafe { Value::from_parts(value_type, word) })
+    }
+
+    /// Whether the value is more than the entry itself.
+    #[inline]
+    pub fn owns(&self) -> bool {
+        self.kind().owns()
+    }
+
+    /// Frees an entry whose value is in itself.
     ///
     /// # Safety
     /// The entry is live and in no table.
     #[inline]
     pub unsafe fn free(self, slab: &mut Slab) {
-        debug_assert!(self.kind() != Kind::Blob);
+        debug_assert!(!self.kind().owns());
         // SAFETY: `create` allocated it with this size.
         unsafe { slab.free(self.0, self.size()) };
     }

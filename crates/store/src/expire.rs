@@ -13,6 +13,7 @@ use crate::table::VOLATILE;
 pub struct Swept {
     /// Keys with an expiry that were looked at.
     pub volatile: usize,
+    /// Removed.
     pub expired: usize,
     /// Sum of the remaining lifetimes of the others, in milliseconds.
     pub lifetime_ms: i64,
@@ -24,8 +25,9 @@ pub struct Swept {
 const STEP_MAX: usize = 32;
 
 impl Shard {
-    /// Looks at the keys of one bucket of `db` and removes those whose time has come.
-    pub fn sweep_step(&mut self, db: usize) -> Swept {
+    /// Looks at the keys of one bucket of `db` and removes those whose time has come and whose hash
+    /// `may_go`: others are locked.
+    pub fn sweep_step(&mut self, db: usize, may_go: impl Fn(u64) -> bool) -> Swept {
         let now = self.now_ms();
         let mut swept = Swept::default();
         let mut due = [None; STEP_MAX];
@@ -51,10 +53,16 @@ impl Shard {
         });
         for entry in due.into_iter().flatten() {
             let key = self.key(entry.key());
+            if !may_go(key.hash) {
+                swept.expired -= 1;
+                continue;
+            }
             // Looking it up removes it.
             let gone = self.live(db, key).is_none();
             debug_assert!(gone);
         }
+        // Locked keys must not make the sweep stand still.
+        overflow &= swept.expired > 0;
         self.spaces[db].sweep = if overflow { from } else { next };
         swept.wrapped = next == 0 && !overflow;
         swept

@@ -2,6 +2,7 @@
 //! nor command names, nor other shards.
 
 pub mod access;
+pub mod collection;
 pub mod element;
 pub mod entry;
 pub mod expire;
@@ -25,9 +26,10 @@ pub mod trash;
 pub mod value;
 pub mod zset;
 
+pub use collection::Open;
 pub use element::Element;
 pub use entry::{Blob, Str};
 pub use loan::Loan;
 pub use random::Random;
-pub use shard::{Key, Look, Shard, Stats, WrongType};
-pub use value::{Collection, Limits};
+pub use shard::{Held, Key, Look, Shard, Stats, WrongType};
+pub use value::{Collection, Limits, Value};

@@ -1,11 +1,23 @@
 //! A key's value outside of its shard: lent to the shard that executes a command on keys of several
 //! shards, and given back if the command has changed it.
 //!
-//! A loan owns what it holds, so that it can travel between threads. Small values are copied; a
-//! [`Blob`] is shared, and changed only where nobody shares it.
+//! Strings are copied, or shared if they are long: a loan owns them. A collection is lent as it is, in
+//! the time that copying a word takes, however big it is.
+//!
+//! # Safety
+//!
+//! The word of a collection in a loan is a plain copy of its owner's; there are two of them while it is
+//! lent, and what makes that sound is the transaction's locks. The owner neither reads, changes nor
+//! removes a key from the moment it lends it until the transaction gives up its lock: commands need the
+//! lock, and expiry leaves locked keys alone ([`Shard::locked`], [`Shard::sweep_step`]). On the desk, what
+//! is locked as shared is only read. If the command has written, those of its keys that are locked as
+//! exclusive belong to the desk: [`Shard::accept`] forgets the owner's word and takes over what the desk
+//! has made of it. Everything else on the desk is forgotten ([`Shard::forget`]). Messages between shards
+//! order the accesses in memory, and collections are `Send`.
 
 use crate::entry::{Blob, NewValue, Str};
-use crate::shard::{Expiry, Key, Shard};
+use crate::shard::{Expiry, Key, Shard, Type};
+use std::mem;
 
 /// A value with its expiry and its access stamp.
 #[derive(Clone, Debug)]
@@ -22,16 +34,30 @@ enum Lent {
     Int(i64),
     Bytes(Box<[u8]>),
     Blob(Blob),
+    Word(Type, u64),
 }
 
+// Loans of words are sent between threads.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<crate::value::Value>();
+};
+
 impl Shard {
-    /// What a key holds, for elsewhere; `None` if it is absent. It leaves no trace.
+    /// What a key holds, for elsewhere; `None` if it is absent or its time has come. It leaves no trace.
     pub fn lend(&mut self, db: usize, key: Key<'_>) -> Option<Loan> {
-        let (_, entry) = self.live(db, key)?;
-        let value = match entry.str() {
-            Str::Int(v) => Lent::Int(v),
-            Str::Bytes(b) => Lent::Bytes(b.into()),
-            Str::Blob(b) => Lent::Blob(b.share()),
+        let (_, entry) = self.find(db, key)?;
+        if self.is_due(entry) {
+            return None;
+        }
+        self.note_expiry(entry);
+        let value = match entry.word() {
+            Some((value_type, word)) => Lent::Word(value_type, word),
+            None => match entry.str() {
+                Str::Int(v) => Lent::Int(v),
+                Str::Bytes(b) => Lent::Bytes(b.into()),
+                Str::Blob(b) => Lent::Blob(b.share()),
+            },
         };
         Some(Loan {
             value,
@@ -41,8 +67,22 @@ impl Shard {
         })
     }
 
-    /// Makes a key hold what was lent, or nothing. Whatever it held is removed.
+    /// Takes a key away from the desk whose collection, if it is one, stays where it is.
+    pub fn forget(&mut self, db: usize, key: Key<'_>) {
+        if let Some((_, entry)) = self.find(db, key) {
+            mem::forget(entry.take_value());
+            self.remove(db, key);
+        }
+    }
+
+    /// Makes a key hold what was lent, or nothing. Whatever it held is removed, but for a collection
+    /// that this shard has lent, which belongs to the one who gives back.
     pub fn accept(&mut self, db: usize, key: Key<'_>, loan: Option<&Loan>) {
+        if let Some((_, entry)) = self.find(db, key)
+            && !self.is_due(entry)
+        {
+            mem::forget(entry.take_value());
+        }
         let Some(loan) = loan else {
             self.remove(db, key);
             return;
@@ -51,10 +91,11 @@ impl Shard {
             Lent::Int(v) => (NewValue::Int(*v), None),
             Lent::Bytes(b) => (NewValue::Bytes(b), None),
             Lent::Blob(b) => (NewValue::Bytes(b), Some(b)),
+            Lent::Word(value_type, word) => (NewValue::Word(*value_type, *word), None),
         };
         let expiry = loan.expiry.map_or(Expiry::Clear, Expiry::At);
         self.set(db, key, value, owner, expiry);
-        if let Some((_, entry)) = self.live(db, key) {
+        if let Some((_, entry)) = self.find(db, key) {
             entry.set_raw(loan.raw);
             entry.set_access(loan.access);
         }

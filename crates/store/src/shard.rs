@@ -9,12 +9,16 @@
 
 use crate::access::{Mode, Stamp};
 use crate::entry::{self, Blob, Entry, Kind, NewValue, Str};
+use crate::random::Random;
 use crate::slab::{Slab, SlabStats};
 use crate::table::{Found, Table, VOLATILE};
 use crate::trash::Trash;
+use crate::value::{Collection, Value};
 use ahash::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::ptr::NonNull;
 
 /// A key and its hash.
@@ -118,13 +122,31 @@ pub struct Shard {
     /// Keys whose time has come are hidden from readers but not removed: the data must not change
     /// while clients are paused. Who writes removes them still.
     pub keeps_expired: bool,
+    /// Some keys, or all, are locked. Readers hide keys whose time has come and leave them where they
+    /// are: who has a lock may still read as of an earlier time. Who writes has the key to itself.
+    pub locked: bool,
     pub stats: Stats,
     /// The earliest expiry, in Unix milliseconds, of the keys found since the host set this: until
     /// then the same look-ups find the same.
     pub soonest_ms: i64,
     pub(crate) blob_bytes: usize,
     changes: u64,
-    random: u64,
+    random: Random,
+}
+
+/// A collection that is read where it is.
+pub struct Held<'a, T> {
+    value: ManuallyDrop<T>,
+    shard: PhantomData<&'a Shard>,
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
 }
 
 /// A key that was found, with its value.
@@ -147,17 +169,40 @@ impl<'a> Item<'a> {
     }
 
     pub fn value_type(&self) -> Type {
-        match self.entry.kind() {
-            Kind::Int | Kind::Inline | Kind::Blob => Type::String,
-        }
+        self.entry.kind().value_type()
     }
 
     /// The string, if it is one.
     #[inline]
     pub fn str(&self) -> Result<Str<'a>, WrongType> {
-        match self.entry.kind() {
-            Kind::Int | Kind::Inline | Kind::Blob => Ok(self.entry.str()),
+        if self.entry.kind().is_string() {
+            Ok(self.entry.str())
+        } else {
+            Err(WrongType)
         }
+    }
+
+    /// The collection, if it is one of this type.
+    #[inline]
+    pub fn held<T: Collection>(&self) -> Result<Held<'a, T>, WrongType> {
+        match self.entry.word() {
+            Some((value_type, word)) if value_type == T::TYPE => Ok(Held {
+                // SAFETY: the word is of this type, and the entry goes on owning it.
+                value: ManuallyDrop::new(unsafe { T::from_word(word) }),
+                shard: PhantomData,
+            }),
+            _ => Err(WrongType),
+        }
+    }
+
+    /// The collection, of any type, unless it is a string.
+    pub fn value(&self) -> Option<Held<'a, Value>> {
+        let (value_type, word) = self.entry.word()?;
+        Some(Held {
+            // SAFETY: the entry goes on owning the word.
+            value: ManuallyDrop::new(unsafe { Value::from_parts(value_type, word) }),
+            shard: PhantomData,
+        })
     }
 
     /// Unix time in milliseconds.
@@ -173,6 +218,9 @@ impl<'a> Item<'a> {
     /// The name that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         const EMBSTR_MAX: usize = 44;
+        if let Some(value) = self.value() {
+            return value.encoding();
+        }
         match self.entry.str() {
             Str::Int(_) => "int",
             Str::Bytes(b) if b.len() <= EMBSTR_MAX && !self.entry.is_raw() => "embstr",
@@ -182,9 +230,10 @@ impl<'a> Item<'a> {
 
     /// Bytes that the key, its value and its slot in the table take.
     pub fn memory(&self) -> usize {
-        let value = match self.entry.str() {
-            Str::Blob(b) => b.bytes().capacity() + size_of::<Vec<u8>>() + 16,
-            Str::Int(_) | Str::Bytes(_) => 0,
+        let value = match (self.value(), self.str()) {
+            (Some(value), _) => value.memory(),
+            (None, Ok(Str::Blob(b))) => b.bytes().capacity() + size_of::<Vec<u8>>() + 16,
+            (None, _) => 0,
         };
         crate::slab::rounded(self.entry.size()) + value + SLOT_BYTES
     }
@@ -197,6 +246,7 @@ impl Shard {
     /// A shard with empty databases. `seed` keys the hash, which must not be guessable, and starts
     /// the random numbers.
     pub fn new(databases: usize, seed: [u64; 4]) -> Shard {
+        crate::hashing::seed(seed);
         Shard {
             spaces: (0..databases).map(|_| Space::new()).collect(),
             slab: Slab::new(),
@@ -207,18 +257,18 @@ impl Shard {
             mode: Mode::Lru,
             no_touch: false,
             keeps_expired: false,
+            locked: false,
             stats: Stats::default(),
             soonest_ms: i64::MAX,
             blob_bytes: 0,
             changes: 0,
-            random: seed[0] | 1,
+            random: Random::new(seed[0]),
         }
     }
 
     /// Makes the random numbers others than those of a shard with the same seed.
     pub fn stir(&mut self, salt: u64) {
-        self.random ^= salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.random |= 1;
+        self.random.stir(salt);
     }
 
     pub fn databases(&self) -> usize {
@@ -256,9 +306,9 @@ impl Shard {
         self.changes += 1;
     }
 
-    /// A uniform random number (xorshift64*, Vigna 2014).
+    /// A uniform random number.
     pub fn random(&mut self) -> u64 {
-        next_random(&mut self.random)
+        self.random.next()
     }
 
     #[inline]
@@ -302,7 +352,7 @@ impl Shard {
     }
 
     #[inline(always)]
-    fn find(&self, db: usize, key: Key<'_>) -> Option<(Found, Entry)> {
+    pub(crate) fn find(&self, db: usize, key: Key<'_>) -> Option<(Found, Entry)> {
         let table = &self.spaces[db].table;
         let found = table.find(key.hash, |e| Entry(e).key() == key.bytes)?;
         // SAFETY: the table has not changed since.
@@ -319,15 +369,19 @@ impl Shard {
         Some((found, entry))
     }
 
-    fn is_due(&self, entry: Entry) -> bool {
+    pub(crate) fn is_due(&self, entry: Entry) -> bool {
         entry.expiry().is_some_and(|at| at < self.now_ms)
     }
 
     /// Whether readers do not see a volatile entry, which is removed then unless it is to be kept.
     #[inline(never)]
     fn is_hidden(&mut self, db: usize, hash: u64, found: Found, entry: Entry) -> bool {
-        if self.keeps_expired {
-            return self.is_due(entry);
+        if self.keeps_expired || self.locked {
+            let due = self.is_due(entry);
+            if !due {
+                self.note_expiry(entry);
+            }
+            return due;
         }
         self.expire(db, hash, found, entry)
     }
@@ -339,10 +393,16 @@ impl Shard {
             self.stats.expired += 1;
             self.detach(db, hash, found);
             self.release(entry);
-        } else if let Some(at) = entry.expiry() {
-            self.soonest_ms = self.soonest_ms.min(at);
+        } else {
+            self.note_expiry(entry);
         }
         due
+    }
+
+    pub(crate) fn note_expiry(&mut self, entry: Entry) {
+        if let Some(at) = entry.expiry() {
+            self.soonest_ms = self.soonest_ms.min(at);
+        }
     }
 
     /// Takes an entry out of its table.
@@ -355,11 +415,20 @@ impl Shard {
 
     /// Frees an entry that is in no table.
     pub(crate) fn release(&mut self, entry: Entry) {
+        if entry.owns() {
+            self.empty(entry);
+        }
+        // SAFETY: the entry is in no table and what it owned was taken.
+        unsafe { entry.free(&mut self.slab) };
+    }
+
+    /// Takes out and discards what an entry owns beside itself.
+    fn empty(&mut self, entry: Entry) {
         if let Some(blob) = entry.take_blob() {
             self.discard(blob);
+        } else if let Some(value) = entry.take_value() {
+            self.trash.add_value(value);
         }
-        // SAFETY: the entry is in no table and its blob was taken.
-        unsafe { entry.free(&mut self.slab) };
     }
 
     #[inline]
@@ -412,7 +481,7 @@ impl Shard {
     pub(crate) fn touch(&mut self, entry: Entry) {
         let random = &mut self.random;
         let old = entry.access();
-        let new = self.stamp.touched(old, || next_random(random));
+        let new = self.stamp.touched(old, || random.next());
         if new != old {
             entry.set_access(new);
         }
@@ -444,16 +513,14 @@ impl Shard {
             Expiry::Keep => old.expiry(),
             Expiry::Clear => None,
         };
-        if old.kind() == Kind::Blob {
+        if old.owns() {
             if at.is_some() == old.has_expiry() && owner.is_none() && self.refill(old, &value) {
                 if let Some(at) = at {
                     old.set_expiry(at);
                 }
                 return;
             }
-            if let Some(blob) = old.take_blob() {
-                self.discard(blob);
-            }
+            self.empty(old);
         }
         let value = self.sized(key.bytes.len(), value, owner, at.is_some());
         if old.can_hold(&value, at.is_some()) {
@@ -467,13 +534,16 @@ impl Shard {
         let entry = Entry::create(&mut self.slab, key.bytes, value, at);
         entry.set_access(self.stamp.fresh());
         self.substitute(db, found, old, entry);
-        // SAFETY: the entry left the table, and its blob was taken above.
+        // SAFETY: the entry left the table, and what it owned was taken above.
         unsafe { old.free(&mut self.slab) };
     }
 
     /// Writes long bytes into the blob that is there if it is nobody else's and of about the size.
     fn refill(&mut self, entry: Entry, value: &NewValue<'_>) -> bool {
-        let (NewValue::Bytes(bytes), Str::Blob(blob)) = (value, entry.str()) else {
+        let (NewValue::Bytes(bytes), Kind::Blob) = (value, entry.kind()) else {
+            return false;
+        };
+        let Str::Blob(blob) = entry.str() else {
             return false;
         };
         let capacity = blob.bytes().capacity();
@@ -514,6 +584,14 @@ impl Shard {
         NewValue::Blob(blob)
     }
 
+    /// Removes an entry of the table.
+    pub(crate) fn drop_entry(&mut self, db: usize, hash: u64, entry: Entry) {
+        let table = &self.spaces[db].table;
+        let found = table.find(hash, |e| e == entry.0);
+        self.detach(db, hash, found.expect("the entry is in the table"));
+        self.release(entry);
+    }
+
     /// Removes a key; false if it was absent.
     pub fn remove(&mut self, db: usize, key: Key<'_>) -> bool {
         let Some((found, entry)) = self.live(db, key) else {
@@ -538,15 +616,19 @@ impl Shard {
             _ => {
                 let entry = self.rekeyed(old, key.bytes, at);
                 self.substitute(db, found, old, entry);
-                // SAFETY: the entry left the table, and `rekeyed` took its blob.
+                // SAFETY: the entry left the table, and `rekeyed` took what it owned.
                 unsafe { old.free(&mut self.slab) };
             }
         }
         true
     }
 
-    /// A new entry with the value of `old`, whose blob it takes over.
+    /// A new entry with the value of `old`, from which it takes over what it owns.
     fn rekeyed(&mut self, old: Entry, key: &[u8], at: Option<i64>) -> Entry {
+        if let Some(value) = old.take_value() {
+            let (value_type, word) = value.into_parts();
+            return self.copied(old, key, NewValue::Word(value_type, word), at);
+        }
         let value = match old.str() {
             Str::Int(v) => NewValue::Int(v),
             Str::Bytes(b) => NewValue::Bytes(b),
@@ -576,7 +658,7 @@ impl Shard {
         };
         self.detach(db, from.hash, found);
         let entry = self.rekeyed(old, to.bytes, old.expiry());
-        // SAFETY: the entry left the table, and `rekeyed` took its blob.
+        // SAFETY: the entry left the table, and `rekeyed` took what it owned.
         unsafe { old.free(&mut self.slab) };
         self.changes += 1;
         self.remove(to_db, to);
@@ -590,13 +672,19 @@ impl Shard {
         let Some((_, old)) = self.live(db, from) else {
             return false;
         };
-        let value = match old.str() {
-            Str::Int(v) => NewValue::Int(v),
-            Str::Bytes(b) => NewValue::Bytes(b),
-            Str::Blob(b) => {
-                self.blob_bytes += b.bytes().capacity();
-                NewValue::Blob(b.share())
+        let value = match Item::new(old).value() {
+            Some(value) => {
+                let (value_type, word) = Value::clone(&value).into_parts();
+                NewValue::Word(value_type, word)
             }
+            None => match old.str() {
+                Str::Int(v) => NewValue::Int(v),
+                Str::Bytes(b) => NewValue::Bytes(b),
+                Str::Blob(b) => {
+                    self.blob_bytes += b.bytes().capacity();
+                    NewValue::Blob(b.share())
+                }
+            },
         };
         let entry = self.copied(old, to.bytes, value, old.expiry());
         entry.set_access(self.stamp.fresh());
@@ -627,10 +715,10 @@ impl Shard {
         let mut tries = 0;
         loop {
             let random = &mut self.random;
-            let entry = Entry(self.spaces[db].table.random(|| next_random(random))?);
+            let entry = Entry(self.spaces[db].table.random(|| random.next())?);
             let bytes = entry.key().to_vec();
             let key = self.key(&bytes);
-            tries += usize::from(self.keeps_expired);
+            tries += usize::from(self.keeps_expired || self.locked);
             if self.look(db, key, Look::Peek).is_some() || tries == KEPT_TRIES {
                 return Some(bytes);
             }
@@ -685,13 +773,6 @@ fn hash(hasher: &RandomState, bytes: &[u8]) -> u64 {
     let mut h = hasher.build_hasher();
     h.write(bytes);
     h.finish()
-}
-
-fn next_random(state: &mut u64) -> u64 {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
 }
 
 impl Drop for Shard {

@@ -26,6 +26,9 @@ impl Shard {
             self.set(db, key, NewValue::Int(value), None, Expiry::Clear);
             return Ok(value);
         };
+        if !entry.kind().is_string() {
+            return Err(UpdateError::WrongType);
+        }
         let value = update(Some(entry.str())).map_err(UpdateError::Refused)?;
         if entry.kind() == Kind::Int {
             entry.write_value(NewValue::Int(value));
@@ -65,6 +68,9 @@ impl Shard {
             let edit = |bytes: &mut [u8]| (edit(bytes).0, true);
             return Ok(self.edit_copy(db, key, &[], len, Expiry::Clear, edit));
         };
+        if !entry.kind().is_string() {
+            return Err(WrongType);
+        }
         if let Str::Int(v) = entry.str() {
             let text = v.to_string().into_bytes();
             if !entry::fits_inline(key.bytes.len(), text.len(), entry.has_expiry()) {

@@ -244,7 +244,8 @@ mod tests {
                 prop_assert_eq!(thin.bytes(), &model[..]);
                 prop_assert_eq!(thin.note(), n as u32);
             }
-            prop_assert_eq!(thin.clone().bytes(), &model[..]);
+            let copy = thin.clone();
+            prop_assert_eq!(copy.bytes(), &model[..]);
             // SAFETY: the word was taken just now.
             let same = unsafe { Thin::from_raw(thin.into_raw()) };
             prop_assert_eq!(same.bytes(), &model[..]);

@@ -4,6 +4,7 @@
 use crate::entry::{Blob, Entry};
 use crate::slab::Slab;
 use crate::table::Table;
+use crate::value::Value;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,6 +15,12 @@ const BIG: usize = 1 << 20;
 const BIG_AMONG_MANY: usize = 32 << 10;
 /// Bytes of blobs given back in one step. Unmapping a megabyte takes about 30 µs.
 const STEP_BYTES: usize = 1 << 20;
+/// A collection of so many allocations or more is not freed by the command that deletes it.
+const HEAVY: usize = 64;
+/// The same for the step that meets it in a table.
+const HEAVY_AMONG_MANY: usize = 8;
+/// Allocations of a collection freed in one step.
+const STEP_ALLOCATIONS: usize = 512;
 /// Entries freed in one step.
 const STEP_ENTRIES: usize = 256;
 
@@ -21,6 +28,7 @@ enum Item {
     Table(Table),
     /// A blob, of which the bytes from `.1` on have gone back to the system.
     Bytes(Vec<u8>, usize),
+    Value(Value),
 }
 
 #[derive(Default)]
@@ -59,6 +67,14 @@ impl Trash {
         }
     }
 
+    /// Drops a collection, at once if that is quick.
+    pub fn add_value(&mut self, value: Value) {
+        if value.weight() >= HEAVY {
+            self.pending += 1;
+            self.items.push_back(Item::Value(value));
+        }
+    }
+
     /// Frees a little: some tens of microseconds of work. `blobs` is told the capacity of each blob
     /// freed with its entry.
     pub fn step(&mut self, slab: &mut Slab, blobs: &mut usize) {
@@ -69,6 +85,13 @@ impl Trash {
                 *end = give_back(bytes, *end);
             }
             Some(Item::Bytes(..)) => self.step_small(),
+            Some(Item::Value(value)) => {
+                if value.free_some(STEP_ALLOCATIONS) {
+                    self.items.pop_front();
+                    self.freed += 1;
+                    self.pending -= 1;
+                }
+            }
         }
     }
 
@@ -87,8 +110,12 @@ impl Trash {
                 if blob.capacity() >= BIG_AMONG_MANY {
                     big.extend(unshared(blob));
                 }
+            } else if let Some(value) = entry.take_value()
+                && value.weight() >= HEAVY_AMONG_MANY
+            {
+                big.push(Item::Value(value));
             }
-            // SAFETY: the entry left its table, and its blob was taken.
+            // SAFETY: the entry left its table, and what it owned was taken.
             unsafe { entry.free(slab) };
         });
         let freed = before - table.len();

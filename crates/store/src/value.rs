@@ -143,6 +143,104 @@ pub unsafe trait Word: Sized {
     unsafe fn from_word(word: u64) -> Self;
 }
 
+/// Any collection.
+#[derive(Clone)]
+pub enum Value {
+    List(List),
+    Set(Set),
+    Hash(Hash),
+    Zset(Zset),
+    Stream(Stream),
+}
+
+/// Calls a method of whichever collection it is.
+macro_rules! each {
+    ($value:expr, $inner:ident => $call:expr) => {
+        match $value {
+            Value::List($inner) => $call,
+            Value::Set($inner) => $call,
+            Value::Hash($inner) => $call,
+            Value::Zset($inner) => $call,
+            Value::Stream($inner) => $call,
+        }
+    };
+}
+
+impl Value {
+    pub fn value_type(&self) -> Type {
+        match self {
+            Value::List(_) => Type::List,
+            Value::Set(_) => Type::Set,
+            Value::Hash(_) => Type::Hash,
+            Value::Zset(_) => Type::Zset,
+            Value::Stream(_) => Type::Stream,
+        }
+    }
+
+    pub fn into_parts(self) -> (Type, u64) {
+        let value_type = self.value_type();
+        (value_type, each!(self, inner => inner.into_word()))
+    }
+
+    /// # Safety
+    /// As [`Word::from_word`]; the word is of a collection of this type.
+    pub unsafe fn from_parts(value_type: Type, word: u64) -> Value {
+        // SAFETY: by the contract.
+        unsafe {
+            match value_type {
+                Type::List => Value::List(Word::from_word(word)),
+                Type::Set => Value::Set(Word::from_word(word)),
+                Type::Hash => Value::Hash(Word::from_word(word)),
+                Type::Zset => Value::Zset(Word::from_word(word)),
+                Type::Stream => Value::Stream(Word::from_word(word)),
+                Type::String => unreachable!("a string is no collection"),
+            }
+        }
+    }
+
+    /// See [`Collection::len`].
+    pub fn len(&self) -> usize {
+        each!(self, inner => inner.len())
+    }
+
+    /// See [`Collection::is_empty`].
+    pub fn is_empty(&self) -> bool {
+        each!(self, inner => inner.is_empty())
+    }
+
+    /// See [`Collection::encoding`].
+    pub fn encoding(&self) -> &'static str {
+        each!(self, inner => inner.encoding())
+    }
+
+    /// See [`Collection::memory`].
+    pub fn memory(&self) -> usize {
+        each!(self, inner => inner.memory())
+    }
+
+    /// See [`Collection::weight`].
+    pub fn weight(&self) -> usize {
+        each!(self, inner => inner.weight())
+    }
+
+    /// See [`Collection::free_some`].
+    pub fn free_some(&mut self, budget: usize) -> bool {
+        each!(self, inner => inner.free_some(budget))
+    }
+}
+
+macro_rules! values {
+    ($($name:ident),*) => {$(
+        impl From<$name> for Value {
+            fn from(value: $name) -> Value {
+                Value::$name(value)
+            }
+        }
+    )*};
+}
+
+values!(List, Set, Hash, Zset, Stream);
+
 const TAG: u64 = 7;
 
 /// Writes a wrapper of [`Thin`] as a payload.

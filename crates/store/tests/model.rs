@@ -134,7 +134,7 @@ fn run(seed: u64, steps: usize, keys: u64) {
             }
         }
         if step % 64 == 0 {
-            shard.sweep_step(0);
+            shard.sweep_step(0, |_| true);
         }
         shard.empty_trash_step();
     }

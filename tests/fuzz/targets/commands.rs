@@ -171,6 +171,7 @@ fn call(shard: &mut Shard, choices: &mut Choices<'_>) {
         reply: &mut reply,
         settings: &Settings {
             max_string: MAX_STRING,
+            limits: store::Limits::DEFAULT,
             shard: 0,
             shards: 1,
         },

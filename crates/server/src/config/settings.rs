@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use store::Limits;
 
 use super::Config;
 use super::kind::Value;
@@ -279,11 +280,47 @@ accessors! {
     lfu_log_factor: u32 = "lfu-log-factor";
     /// Minutes; 0: the counter never falls.
     lfu_decay_time: u32 = "lfu-decay-time";
+    hash_max_listpack_entries: usize = "hash-max-listpack-entries";
+    /// Bytes.
+    hash_max_listpack_value: usize = "hash-max-listpack-value";
+    /// Elements if positive, else one of five sizes.
+    list_max_listpack_size: i32 = "list-max-listpack-size";
+    list_compress_depth: usize = "list-compress-depth";
+    set_max_intset_entries: usize = "set-max-intset-entries";
+    set_max_listpack_entries: usize = "set-max-listpack-entries";
+    /// Bytes.
+    set_max_listpack_value: usize = "set-max-listpack-value";
+    zset_max_listpack_entries: usize = "zset-max-listpack-entries";
+    /// Bytes.
+    zset_max_listpack_value: usize = "zset-max-listpack-value";
+    /// Bytes.
+    stream_node_max_bytes: usize = "stream-node-max-bytes";
+    stream_node_max_entries: usize = "stream-node-max-entries";
+    /// Bytes.
+    hll_sparse_max_bytes: usize = "hll-sparse-max-bytes";
     latency_tracking: bool = "latency-tracking";
     latency_tracking_info_percentiles: &[f64] = "latency-tracking-info-percentiles";
 }
 
 impl Config {
+    /// When collections leave their packed encodings.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            hash_max_listpack_entries: self.hash_max_listpack_entries(),
+            hash_max_listpack_value: self.hash_max_listpack_value(),
+            list_max_listpack_size: i64::from(self.list_max_listpack_size()),
+            list_compress_depth: self.list_compress_depth(),
+            set_max_intset_entries: self.set_max_intset_entries(),
+            set_max_listpack_entries: self.set_max_listpack_entries(),
+            set_max_listpack_value: self.set_max_listpack_value(),
+            zset_max_listpack_entries: self.zset_max_listpack_entries(),
+            zset_max_listpack_value: self.zset_max_listpack_value(),
+            stream_node_max_bytes: self.stream_node_max_bytes(),
+            stream_node_max_entries: self.stream_node_max_entries(),
+            hll_sparse_max_bytes: self.hll_sparse_max_bytes(),
+        }
+    }
+
     /// The output limit of one class of clients.
     pub fn client_output_buffer_limit(&self, class: ClientClass) -> OutputLimit {
         self.client_output_buffer_limits()[class as usize]

@@ -222,6 +222,7 @@ pub fn pass(
     // What is in the air lands first; then the command comes here again.
     if core.flight.is_none() {
         let waiter = core.engine.park(want);
+        core.note_locks();
         let sender = Sender::of(client);
         core.parked.insert(waiter, Parked::Client(sender));
         client.held = Some(Held::Locked);
@@ -380,6 +381,7 @@ fn take(core: &mut Core, from: usize, request: Request) {
 
 /// Does what the engine has found to be done.
 pub fn act(core: &mut Core) {
+    core.note_locks();
     while let Some(action) = core.engine.poll() {
         match action {
             Action::Send { to, message } if message.is_reply() => {
@@ -410,6 +412,7 @@ pub fn act(core: &mut Core) {
             | Action::Woken { .. } => unreachable!("no command is a program or waits for a value"),
         }
     }
+    core.note_locks();
 }
 
 /// The locks that somebody waits for are its own now.

@@ -90,6 +90,7 @@ pub fn begin(
         whole
     });
     let tx = core.engine.begin(kind, parts);
+    core.note_locks();
     let pending = Pending {
         sender: Sender::of(client),
         entry: entry.index,
@@ -260,7 +261,7 @@ pub fn combine(core: &mut Core, tx: TxId, mut parts: Vec<(ShardId, Box<Parcel>)>
     let form = form_of(entry);
     let (db, no_touch) = (whole.db, whole.no_touch);
     let (_, args, reply) = whole.split(0);
-    core.desk.set_now(core.shard.now_ms());
+    core.desk.set_now(time_ms);
     for (_, part) in &mut parts {
         let (keys, part) = part.part_of();
         for (db, i, loan) in part.loans.drain(..) {
@@ -319,7 +320,7 @@ fn clear_desk(core: &mut Core, part: &mut Parcel, keys: &[Placed], effect: Effec
     for i in 0..part.places.len() {
         let key = core.desk.key(args.get(i));
         for db in &part.databases {
-            core.desk.remove(*db, key);
+            core.desk.forget(*db, key);
         }
     }
 }

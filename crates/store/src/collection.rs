@@ -1,0 +1,150 @@
+//! Reading and changing the collection at a key.
+//!
+//! A collection that is open for writing is out of its entry, as a value on the stack, and is put back
+//! when the guard goes: there the key is removed if nothing is left in it. Since the guard borrows the
+//! shard, nothing else can happen to the key meanwhile.
+
+use crate::entry::{Entry, Kind, NewValue};
+use crate::random::Random;
+use crate::shard::{Expiry, Held, Key, Look, Shard, WrongType};
+use crate::value::{Collection, Value};
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+
+/// A key's collection, open for writing.
+pub struct Open<'a, T: Collection> {
+    shard: &'a mut Shard,
+    db: usize,
+    hash: u64,
+    entry: Entry,
+    value: ManuallyDrop<T>,
+}
+
+impl Shard {
+    /// The collection at a key, `None` if it is absent.
+    #[inline]
+    pub fn read<T: Collection>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        look: Look,
+    ) -> Result<Option<Held<'_, T>>, WrongType> {
+        self.look(db, key, look).map(|item| item.held()).transpose()
+    }
+
+    /// The collection at a key, for writing; `None` if it is absent. It counts as a use of the key.
+    #[inline]
+    pub fn open<T: Collection>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+    ) -> Result<Option<Open<'_, T>>, WrongType> {
+        match self.live(db, key) {
+            None => Ok(None),
+            Some((_, entry)) => self.opened(db, key.hash, entry).map(Some),
+        }
+    }
+
+    /// The collection at a key, for writing; a new one if the key is absent.
+    #[inline]
+    pub fn create<T: Collection>(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+    ) -> Result<Open<'_, T>, WrongType> {
+        if let Some((_, entry)) = self.live(db, key) {
+            return self.opened(db, key.hash, entry);
+        }
+        let value = NewValue::Word(T::TYPE, T::default().into_word());
+        let entry = Entry::create(&mut self.slab, key.bytes, value, None);
+        entry.set_access(self.stamp().fresh());
+        self.attach(db, key.hash, entry);
+        self.opened(db, key.hash, entry)
+    }
+
+    #[inline]
+    fn opened<T: Collection>(
+        &mut self,
+        db: usize,
+        hash: u64,
+        entry: Entry,
+    ) -> Result<Open<'_, T>, WrongType> {
+        let word = match entry.word() {
+            Some((value_type, word)) if value_type == T::TYPE => word,
+            _ => return Err(WrongType),
+        };
+        if !self.no_touch {
+            self.touch(entry);
+        }
+        Ok(Open {
+            shard: self,
+            db,
+            hash,
+            entry,
+            // SAFETY: the word is of this type; the entry gets what it has become before it is looked
+            // at again.
+            value: ManuallyDrop::new(unsafe { T::from_word(word) }),
+        })
+    }
+
+    /// Makes a key hold a collection, whatever was there. An empty one removes the key.
+    pub fn put(&mut self, db: usize, key: Key<'_>, value: impl Into<Value>, expiry: Expiry) {
+        let value = value.into();
+        if value.is_empty() {
+            self.remove(db, key);
+            return;
+        }
+        let (value_type, word) = value.into_parts();
+        self.set(db, key, NewValue::Word(value_type, word), None, expiry);
+    }
+}
+
+impl<T: Collection> Open<'_, T> {
+    /// Puts the collection back. `changed` says whether anything has changed, which counts as one
+    /// change.
+    pub fn close(self, changed: bool) {
+        if changed {
+            self.shard.changed();
+        }
+    }
+
+    /// A source of random numbers, for drawing elements.
+    pub fn random(&mut self) -> Random {
+        Random::new(self.shard.random())
+    }
+
+    /// Unix time in milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.shard.now_ms()
+    }
+}
+
+impl<T: Collection> Deref for Open<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Collection> DerefMut for Open<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: Collection> Drop for Open<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        debug_assert!(self.entry.kind() == Kind::of(T::TYPE));
+        let empty = self.value.is_empty();
+        // SAFETY: the guard is going, and nobody looks at the value in it again.
+        let value = unsafe { ManuallyDrop::take(&mut self.value) };
+        self.entry.set_word(value.into_word());
+        if empty {
+            self.shard.drop_entry(self.db, self.hash, self.entry);
+        }
+    }
+}
