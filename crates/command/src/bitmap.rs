@@ -9,7 +9,9 @@ mod field;
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
-use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
+use crate::spec::{
+    Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec, Weight,
+};
 use crate::string::{Text, ordered_range, range, wrote};
 use bits::{Operator, Unit};
 use resp::Args;
@@ -157,6 +159,7 @@ const BITCOUNT: Command = Command {
             ("7.0.0", "BYTE and BIT."),
             ("8.0.0", "The end may be left out."),
         ],
+        weight: Weight::Values,
         ..Spec::DEFAULT
     },
     form: Form::Local(bitcount),
@@ -198,6 +201,7 @@ const BITPOS: Command = Command {
         complexity: "O(N) with N the bytes searched.",
         arguments: &[KEY, Argument::new("bit", Kind::Integer), RANGE],
         history: &[("7.0.0", "BYTE and BIT.")],
+        weight: Weight::Values,
         ..Spec::DEFAULT
     },
     form: Form::Local(bitpos),
@@ -270,6 +274,7 @@ const BITOP: Command = Command {
             Argument::key("key", 1).multiple(),
         ],
         history: &[("8.2.0", "DIFF, DIFF1, ANDOR and ONE.")],
+        weight: Weight::Values,
         ..Spec::DEFAULT
     },
     form: Form::Gather(bitop, None),

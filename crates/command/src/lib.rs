@@ -25,6 +25,7 @@ pub use context::Context;
 pub use error::Error;
 pub use spec::{
     Arity, Command, Container, Deprecated, Effect, Flags, Form, Handler, Merge, Outcome, Spec,
+    Weight,
 };
 
 /// All families of this crate, in the order of the documentation.

@@ -104,6 +104,19 @@ pub struct Spec {
     pub history: &'static [(&'static str, &'static str)],
     /// Set if new programs should use something else.
     pub deprecated: Option<Deprecated>,
+    pub weight: Weight,
+}
+
+/// How much work one call may be. A call that is too much for its shard to wait for runs aside.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Weight {
+    /// Too little to ask, or done in slices anyway.
+    #[default]
+    Light,
+    /// It goes through the values of all of its keys.
+    Values,
+    /// So many elements as the function says, which looks at keys without leaving a trace.
+    Of(fn(&mut Context<'_>) -> usize),
 }
 
 /// Since when a command has a better one, and which, as in "`SET` with the `NX` argument".
@@ -129,6 +142,7 @@ impl Spec {
         arguments: &[],
         history: &[],
         deprecated: None,
+        weight: Weight::Light,
     };
 
     /// Whether `argc` arguments, the name included, are as many as the command takes.

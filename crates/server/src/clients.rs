@@ -171,6 +171,8 @@ pub struct Client {
     pub transaction: Option<TxId>,
     /// Its command that all shards are asked about.
     pub survey: Option<u64>,
+    /// Its command runs aside.
+    pub aside: bool,
     /// How often sending its replies has been put off.
     pub delayed: u8,
     /// Its next command has waited for locks, which are its own now.
@@ -213,7 +215,10 @@ impl Client {
     pub fn is_away(&self) -> bool {
         match self.held {
             Some(Held::Remote) => {
-                self.flight.is_some() || self.transaction.is_some() || self.survey.is_some()
+                self.flight.is_some()
+                    || self.transaction.is_some()
+                    || self.survey.is_some()
+                    || self.aside
             }
             Some(Held::Locked) => self.granted.is_none(),
             _ => false,
@@ -235,6 +240,7 @@ impl Client {
             transaction: None,
             survey: None,
             granted: None,
+            aside: false,
             delayed: 0,
             ended: false,
             session: Session {

@@ -10,6 +10,7 @@ use crate::listen::Listener;
 use crate::pause::Afloat;
 use crate::remote::Node;
 use crate::remote::Waiting;
+use crate::remote::aside::Asides;
 use crate::remote::flight::Flight;
 use crate::remote::parcel::{Parcel, Stock};
 use crate::remote::route::{Placed, Way};
@@ -159,6 +160,7 @@ pub struct Core {
     pub parked: Waiting,
     pub transactions: Transactions,
     pub surveys: Surveys,
+    pub asides: Asides,
     pub afloat: Afloat,
     pub stock: Stock,
     /// Requests received and not looked at.
@@ -205,6 +207,7 @@ impl Core {
             parked: Waiting::default(),
             transactions: Transactions::default(),
             surveys: Surveys::default(),
+            asides: Asides::new(wake.clone()),
             afloat: Afloat::default(),
             stock: Stock::default(),
             inbox: Vec::new(),

@@ -11,8 +11,8 @@
 
 use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
-use crate::remote;
 use crate::remote::route::{Keys, To};
+use crate::remote::{self, Pass, aside};
 use crate::stats::Ticks;
 use command::table::{Entry, Run};
 use command::{Context, Effect, Error, Form, Outcome};
@@ -274,7 +274,10 @@ fn execute(
         && let Run::Data(form) = entry.run
         && entry.spec.accepts(args.len())
     {
-        if call.to != HERE || core.is_crossed() {
+        if call.to != HERE
+            || core.is_crossed()
+            || core.shard.has_big && core.ways[entry.index].weighs
+        {
             if core.flight.is_some() && run_beside(core, client, entry, form, call, args, watch) {
                 return true;
             }
@@ -423,6 +426,11 @@ fn execute_routed(
         UNKNOWN => remote::place(core, entry, args),
         shard => To::Shard(shard.into()),
     };
+    let to = if core.alone && to == To::Several {
+        To::Shard(core.me)
+    } else {
+        to
+    };
     match to {
         To::Several if core.flight.is_some() => return false,
         To::Several => {
@@ -452,6 +460,15 @@ fn execute_routed(
             let Some(pass) = remote::pass(core, client, entry, to, args) else {
                 return false;
             };
+            if let Pass::Granted(waiter) = pass
+                && core.shard.has_big
+                && aside::is_heavy(core, client.db, entry, args)
+            {
+                let protocol = reply.protocol();
+                aside::start(core, client, protocol, entry, form, args, waiter);
+                client.session.last_command = Some(entry.index);
+                return true;
+            }
             watch.next(core, entry.index);
             let perform = Perform::new(form, call.hash);
             match core.flight.take() {
@@ -539,9 +556,7 @@ fn execute_carefully(
             return true;
         }
     }
-    if let Run::Data(form) = entry.run
-        && !core.alone
-    {
+    if let Run::Data(form) = entry.run {
         let call = Call {
             entry: Some(entry),
             hash: None,

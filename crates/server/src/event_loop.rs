@@ -122,6 +122,9 @@ impl<D: Driver> EventLoop<D> {
             self.work(Instant::now());
             self.send_delayed();
             self.look_after_clients();
+            if !self.core.engine.is_plain() {
+                remote::act(&mut self.core);
+            }
             if !self.core.alone {
                 remote::act(&mut self.core);
                 self.flush();
@@ -292,6 +295,9 @@ impl<D: Driver> EventLoop<D> {
                 Request::MoveTcp(listeners) => self.move_tcp(listeners),
                 Request::Adopt(arrival) => self.adopt(arrival),
             }
+        }
+        while let Some(done) = self.core.asides.done() {
+            remote::aside::finish(&mut self.core, *done);
         }
         while let Some((id, wants_reply, finish)) = self.core.tasks.finished() {
             self.finish_task(id, wants_reply, finish);

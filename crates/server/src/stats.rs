@@ -103,6 +103,8 @@ pub struct Stats {
     pub flights: u64,
     /// Commands on keys of several shards.
     pub transactions: u64,
+    /// Commands that ran aside.
+    pub asides: u64,
     /// `latency-tracking`.
     pub tracks_latency: bool,
 }

@@ -94,6 +94,7 @@ impl Shard {
             self.remove(db, key);
             return;
         }
+        self.note_size(value.len());
         let (value_type, word) = value.into_parts();
         self.set(db, key, NewValue::Word(value_type, word), None, expiry);
     }
@@ -140,6 +141,7 @@ impl<T: Collection> Drop for Open<'_, T> {
     fn drop(&mut self) {
         debug_assert!(self.entry.kind() == Kind::of(T::TYPE));
         let empty = self.value.is_empty();
+        self.shard.note_size(self.value.len());
         // SAFETY: the guard is going, and nobody looks at the value in it again.
         let value = unsafe { ManuallyDrop::take(&mut self.value) };
         self.entry.set_word(value.into_word());

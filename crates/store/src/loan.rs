@@ -16,8 +16,9 @@
 //! order the accesses in memory, and collections are `Send`.
 
 use crate::entry::{Blob, NewValue, Str};
-use crate::shard::{Expiry, Key, Shard, Type};
-use std::mem;
+use crate::shard::{self, Expiry, Key, Shard, Type};
+use crate::value::Value;
+use std::mem::{self, ManuallyDrop};
 
 /// A value with its expiry and its access stamp.
 #[derive(Clone, Debug)]
@@ -27,6 +28,21 @@ pub struct Loan {
     expiry: Option<i64>,
     access: u32,
     raw: bool,
+}
+
+impl Loan {
+    /// See [`Item::elements`](crate::shard::Item::elements).
+    pub fn elements(&self) -> usize {
+        match &self.value {
+            Lent::Int(_) | Lent::Bytes(_) => 0,
+            Lent::Blob(b) => b.len() / shard::ELEMENT_BYTES,
+            Lent::Word(value_type, word) => {
+                // SAFETY: whoever has lent it keeps it as it is, and it is not dropped here.
+                let value = ManuallyDrop::new(unsafe { Value::from_parts(*value_type, *word) });
+                value.len()
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +114,7 @@ impl Shard {
         if let Some((_, entry)) = self.find(db, key) {
             entry.set_raw(loan.raw);
             entry.set_access(loan.access);
+            self.note_size(shard::item(entry.0).elements());
         }
     }
 }

@@ -125,6 +125,8 @@ pub struct Shard {
     /// Some keys, or all, are locked. Readers hide keys whose time has come and leave them where they
     /// are: who has a lock may still read as of an earlier time. Who writes has the key to itself.
     pub locked: bool,
+    /// There is, or has been, a value so big that commands on it may have to run elsewhere.
+    pub has_big: bool,
     pub stats: Stats,
     /// The earliest expiry, in Unix milliseconds, of the keys found since the host set this: until
     /// then the same look-ups find the same.
@@ -228,6 +230,15 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Elements of the value, counting 32 bytes of a string as one.
+    pub fn elements(&self) -> usize {
+        match (self.value(), self.str()) {
+            (Some(value), _) => value.len(),
+            (None, Ok(Str::Blob(b))) => b.bytes().len() / ELEMENT_BYTES,
+            (None, _) => 0,
+        }
+    }
+
     /// Bytes that the key, its value and its slot in the table take.
     pub fn memory(&self) -> usize {
         let value = match (self.value(), self.str()) {
@@ -238,6 +249,12 @@ impl<'a> Item<'a> {
         crate::slab::rounded(self.entry.size()) + value + SLOT_BYTES
     }
 }
+
+/// Elements, or 32 bytes of a string, that make a value big: going through them takes about a millisecond.
+pub const BIG: usize = 16 * 1024;
+
+/// Bytes of a string that count as one element.
+pub(crate) const ELEMENT_BYTES: usize = 32;
 
 /// A key's share of the table at its usual load.
 const SLOT_BYTES: usize = 10;
@@ -258,6 +275,7 @@ impl Shard {
             no_touch: false,
             keeps_expired: false,
             locked: false,
+            has_big: false,
             stats: Stats::default(),
             soonest_ms: i64::MAX,
             blob_bytes: 0,
@@ -581,7 +599,14 @@ impl Shard {
             small => return small,
         };
         self.blob_bytes += blob.capacity();
+        self.note_size(blob.len() / ELEMENT_BYTES);
         NewValue::Blob(blob)
+    }
+
+    /// Remembers that a value is big, if it is.
+    #[inline]
+    pub(crate) fn note_size(&mut self, elements: usize) {
+        self.has_big |= elements >= BIG;
     }
 
     /// Removes an entry of the table.

@@ -167,6 +167,7 @@ impl Shard {
         }
         let (result, changed) = edit(bytes);
         self.blob_bytes += bytes.capacity();
+        self.has_big |= bytes.len() >= shard::BIG;
         (result, changed || grown)
     }
 

@@ -4,7 +4,7 @@ use super::database;
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
-use crate::spec::{Argument, ArgumentKind, Command, Effect, Flags, Form, Outcome, Spec};
+use crate::spec::{Argument, ArgumentKind, Command, Effect, Flags, Form, Outcome, Spec, Weight};
 use resp::Args;
 use resp::number::parse_i64;
 use store::Look;
@@ -35,6 +35,7 @@ pub static COMMANDS: &[Command] = &[
                     .optional(),
                 Argument::token("replace", "REPLACE").optional(),
             ],
+            weight: Weight::Values,
             ..Spec::DEFAULT
         },
         form: Form::Gather(copy, Some(other_database)),

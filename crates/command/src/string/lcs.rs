@@ -11,7 +11,9 @@ use super::{READ, Text};
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::KeySpec;
-use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
+use crate::spec::{
+    Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec, Weight,
+};
 use resp::{Args, Reply};
 use store::Look;
 
@@ -35,6 +37,7 @@ pub(super) const LCS: Command = Command {
                 .optional(),
             Argument::token("withmatchlen", "WITHMATCHLEN").optional(),
         ],
+        weight: Weight::Values,
         ..Spec::DEFAULT
     },
     form: Form::Gather(lcs, None),

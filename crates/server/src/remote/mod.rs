@@ -9,6 +9,7 @@
 //! travels, [`tx`] how a command on keys of several shards is cut and put together. Locks and the
 //! order of things are the engine's; nothing here waits for another shard.
 
+pub mod aside;
 pub mod flight;
 pub mod parcel;
 pub mod route;
@@ -179,16 +180,24 @@ fn blocked(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Option<Wa
         return None;
     }
     let way = core.ways[entry.index];
+    if way.keys == Keys::First {
+        let name = Name(core.shard.key(args.get(1)).hash);
+        let mode = Mode::of(way.kind != Kind::Reads);
+        let free = core.engine.may_run(name, mode);
+        return (!free).then(|| Want::key(name, mode));
+    }
+    let want = wanted(core, entry, args);
+    (!core.engine.may_run_all(&want)).then_some(want)
+}
+
+/// The locks under which a command on this shard's keys runs.
+fn wanted(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Want {
+    let way = core.ways[entry.index];
     let name = |i| Name(core.shard.key(args.get(i)).hash);
-    let want = match way.keys {
-        Keys::None | Keys::All | Keys::Cursor => Want::Whole(Mode::Shared),
-        Keys::First => {
-            let (name, mode) = (name(1), Mode::of(way.kind != Kind::Reads));
-            if core.engine.may_run(name, mode) {
-                return None;
-            }
-            return Some(Want::key(name, mode));
-        }
+    match way.keys {
+        Keys::None | Keys::Cursor => Want::Whole(Mode::Shared),
+        Keys::All => Want::Whole(Mode::of(way.kind != Kind::Reads)),
+        Keys::First => Want::key(name(1), Mode::of(way.kind != Kind::Reads)),
         Keys::Each { .. } | Keys::Specified => {
             let mut keys = Vec::new();
             route::place(entry, way, core.placement, args, &mut keys);
@@ -198,8 +207,7 @@ fn blocked(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Option<Wa
                     .collect(),
             )
         }
-    };
-    (!core.engine.may_run_all(&want)).then_some(want)
+    }
 }
 
 /// Leave for a client's command to run here; none if it has to wait for a lock.
@@ -216,7 +224,13 @@ pub fn pass(
     if to == To::Anywhere {
         return Some(Pass::Free);
     }
-    let Some(want) = blocked(core, entry, args) else {
+    let heavy = core.shard.has_big && aside::is_heavy(core, client.db, entry, args);
+    let want = if heavy {
+        Some(wanted(core, entry, args))
+    } else {
+        blocked(core, entry, args)
+    };
+    let Some(want) = want else {
         return Some(Pass::Free);
     };
     // What is in the air lands first; then the command comes here again.
@@ -446,6 +460,9 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass:
     core.shard.no_touch = parcel.no_touch;
     let db = parcel.db;
     let mut hashes = [None; AHEAD];
+    if parcel.done() == parcel.len() {
+        return core.node.send_reply(from.into(), Answer::Calls(parcel));
+    }
     'all: while parcel.done() < parcel.len() {
         let first = parcel.done();
         let n = AHEAD.min(parcel.len() - first);
@@ -453,15 +470,24 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass:
         for (i, hash) in (first..).zip(&hashes[..n]) {
             let (entry, args, reply) = parcel.split(i);
             let entry = &table.entries()[entry];
+            let form = form_of(entry);
+            let heavy = core.shard.has_big && aside::is_heavy(core, db, entry, args);
+            if let (Pass::Granted(waiter), true) = (&pass, heavy) {
+                aside::start_parcel(core, from, parcel, entry, form, *waiter);
+                break 'all;
+            }
             if matches!(pass, Pass::Free)
-                && let Some(want) = blocked(core, entry, args)
+                && let Some(want) = match heavy {
+                    true => Some(wanted(core, entry, args)),
+                    false => blocked(core, entry, args),
+                }
             {
                 let waiter = core.engine.park(want);
                 core.parked.insert(waiter, Parked::Parcel(from, parcel));
                 break 'all;
             }
             watch.next(core, entry.index);
-            let perform = Perform::new(form_of(entry), *hash);
+            let perform = Perform::new(form, *hash);
             dispatch::execute_here(core, db, reply, entry, perform, args);
             parcel.executed();
             passed(core, std::mem::replace(&mut pass, Pass::Free));

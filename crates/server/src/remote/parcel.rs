@@ -237,6 +237,16 @@ impl Stock {
         parcel
     }
 
+    /// An empty parcel of the same client as another.
+    pub fn like(&mut self, other: &Parcel) -> Box<Parcel> {
+        let mut parcel = self.parcels.pop().unwrap_or_default();
+        parcel.sender = other.sender;
+        parcel.db = other.db;
+        parcel.no_touch = other.no_touch;
+        parcel.reply.set_protocol(other.reply.protocol());
+        parcel
+    }
+
     #[inline]
     pub fn flight(&mut self) -> Box<Flight> {
         self.flights.pop().unwrap_or_default()

@@ -5,7 +5,7 @@ use crate::core::HostHandler;
 use command::generic::scan::shard_of_cursor;
 use command::keyspec::{Begin, Find, KeyFlags};
 use command::table::{Entry, Run};
-use command::{Flags, Form};
+use command::{Flags, Form, Weight};
 use engine::Placement;
 use resp::Args;
 
@@ -36,6 +36,8 @@ pub struct Way {
     pub keyed: bool,
     /// There is this one key: [`Keys::First`].
     pub one: bool,
+    /// A call may be too much for its shard to wait for.
+    pub weighs: bool,
 }
 
 impl Way {
@@ -77,6 +79,7 @@ impl Way {
             kind,
             keyed,
             one: keys == Keys::First,
+            weighs: !matches!(entry.spec.weight, Weight::Light),
         }
     }
 }

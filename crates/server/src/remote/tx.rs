@@ -10,15 +10,16 @@
 //! its handler is the one that runs when all keys are at home. When each part runs, and who holds
 //! which locks, is the engine's matter; see `docs/transactions.md`.
 
-use super::form_of;
 use super::parcel::{Parcel, Sender};
 use super::route::Placed;
+use super::{aside, form_of};
 use crate::clients::{Client, Held};
 use crate::core::{Core, HostHandler};
 use crate::dispatch;
 use crate::stats::Ticks;
+use command::context::Settings;
 use command::table::Entry;
-use command::{Context, Effect, Flags, Form, Merge};
+use command::{Context, Effect, Error, Flags, Form, Handler, Merge, Weight};
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Kind, Part, ShardId, Stage, TxId};
 use resp::number::parse_i64;
@@ -26,6 +27,8 @@ use resp::reply::Mark;
 use resp::{Args, Protocol, Reply};
 use std::collections::HashMap;
 use std::sync::Arc;
+use store::shard::BIG;
+use store::{Shard, Stats};
 
 /// A transaction of a client of this shard.
 pub struct Pending {
@@ -62,14 +65,10 @@ pub fn begin(
                 everywhere(core, client, protocol, entry, args, mode),
             )
         }
-        Form::Gather(_, reach) => {
+        Form::Gather(..) => {
             let mut parts = cut(core, client, protocol, entry, args, &keys, 0);
-            let other = reach.and_then(|reach| reach(args));
-            let other = other.filter(|db| *db != client.db && *db < core.shard.databases());
             for part in &mut parts {
-                let databases = &mut part.payload.part.databases;
-                databases.push(client.db);
-                databases.extend(other);
+                part.payload.part.databases = databases(core, client.db, form, args);
             }
             (Kind::Gather, parts)
         }
@@ -104,6 +103,16 @@ pub fn begin(
     core.stats.transactions += 1;
     client.transaction = Some(tx);
     client.held = Some(Held::Remote);
+}
+
+/// The databases in which a command touches its keys.
+pub fn databases(core: &Core, db: usize, form: Form, args: Args<'_>) -> Vec<usize> {
+    let other = match form {
+        Form::Gather(_, Some(reach)) => reach(args),
+        _ => None,
+    };
+    let other = other.filter(|other| *other != db && *other < core.shard.databases());
+    [db].into_iter().chain(other).collect()
 }
 
 fn kind(writes: bool) -> Kind {
@@ -206,13 +215,7 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
         Stage::Lend => {
             lend(core, &mut payload);
         }
-        Stage::Apply => {
-            let (args, part) = payload.part_of();
-            for (db, i, loan) in part.loans.drain(..) {
-                let key = core.shard.key(args.get(i));
-                core.shard.accept(db, key, loan.as_ref());
-            }
-        }
+        Stage::Apply => apply(core, &mut payload),
         Stage::Check | Stage::Call => unreachable!("no command checks, or is a program"),
     }
     let ticks = Ticks::now().since(started);
@@ -231,8 +234,17 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
         .ran_valid_until(tx, payload, now_ms, valid_until_ms);
 }
 
+/// Makes a part's keys what has been given back.
+pub fn apply(core: &mut Core, payload: &mut Parcel) {
+    let (args, part) = payload.part_of();
+    for (db, i, loan) in part.loans.drain(..) {
+        let key = core.shard.key(args.get(i));
+        core.shard.accept(db, key, loan.as_ref());
+    }
+}
+
 /// Puts the values of a part's keys into it.
-fn lend(core: &mut Core, payload: &mut Parcel) {
+pub fn lend(core: &mut Core, payload: &mut Parcel) {
     let (args, part) = payload.part_of();
     part.loans.clear();
     for i in 0..args.len() {
@@ -245,82 +257,144 @@ fn lend(core: &mut Core, payload: &mut Parcel) {
     }
 }
 
-/// Runs a gathering command on the values that all shards have lent; the parts take away what it has
-/// changed.
-pub fn combine(core: &mut Core, tx: TxId, mut parts: Vec<(ShardId, Box<Parcel>)>, time_ms: i64) {
+/// A command on values that have been lent, and what it works with.
+pub struct Work {
+    /// The command, and its reply.
+    pub whole: Box<Parcel>,
+    /// Its keys.
+    pub keys: Vec<Placed>,
+    /// The keys of each shard, with the values.
+    pub parts: Vec<(ShardId, Box<Parcel>)>,
+    pub handler: Handler,
+    pub settings: Settings,
+    pub time_ms: i64,
+}
+
+impl Work {
+    /// Runs the command on the desk; the parts take away what it has changed. Answers what was counted
+    /// there too.
+    pub fn perform(&mut self, desk: &mut Shard) -> (Result<Effect, Error>, Stats) {
+        desk.set_now(self.time_ms);
+        desk.reset_stats();
+        desk.no_touch = self.whole.no_touch;
+        for (_, part) in &mut self.parts {
+            let (keys, part) = part.part_of();
+            for (db, i, loan) in part.loans.drain(..) {
+                let key = desk.key(keys.get(i));
+                desk.accept(db, key, loan.as_ref());
+            }
+        }
+        let db = self.whole.db;
+        let (_, args, reply) = self.whole.split(0);
+        let outcome = (self.handler)(&mut Context {
+            shard: desk,
+            db,
+            args,
+            hash: None,
+            warm: false,
+            reply,
+            settings: &self.settings,
+        });
+        let stats = desk.stats;
+        let effect = *outcome.as_ref().unwrap_or(&Effect::Read);
+        // All of what has changed first, because a key may be named twice.
+        for (_, part) in &mut self.parts {
+            take_changes(desk, part, &self.keys, effect);
+        }
+        for (_, part) in &mut self.parts {
+            clear_desk(desk, part);
+        }
+        while desk.has_trash() {
+            desk.empty_trash_step();
+        }
+        (outcome, stats)
+    }
+
+    fn elements(&self) -> usize {
+        let loans = self.parts.iter().flat_map(|(_, part)| &part.part.loans);
+        loans
+            .filter_map(|(_, _, loan)| loan.as_ref())
+            .map(|loan| loan.elements())
+            .sum()
+    }
+}
+
+/// Runs a gathering command on the values that all shards have lent.
+pub fn combine(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, time_ms: i64) {
     core.advance(time_ms);
     let process = Arc::clone(&core.process);
-    let Some(mut pending) = core.transactions.remove(&tx) else {
+    let Some(pending) = core.transactions.get_mut(&tx) else {
         unreachable!("a transaction is known until it has finished");
     };
-    let mut whole = pending
-        .whole
-        .take()
-        .expect("gathering keeps the whole command");
     let entry = &process.table.entries()[pending.entry];
-    let form = form_of(entry);
-    let (db, no_touch) = (whole.db, whole.no_touch);
-    let (_, args, reply) = whole.split(0);
-    core.desk.set_now(time_ms);
-    for (_, part) in &mut parts {
-        let (keys, part) = part.part_of();
-        for (db, i, loan) in part.loans.drain(..) {
-            let key = core.desk.key(keys.get(i));
-            core.desk.accept(db, key, loan.as_ref());
-        }
+    let mut work = Work {
+        whole: pending
+            .whole
+            .take()
+            .expect("gathering keeps the whole command"),
+        keys: std::mem::take(&mut pending.keys),
+        parts,
+        handler: form_of(entry).handler(),
+        settings: core.settings,
+        time_ms,
+    };
+    let weighs = !matches!(entry.spec.weight, Weight::Light);
+    if weighs && work.elements() >= BIG {
+        return aside::queue(core, aside::Whom::Transaction(tx), None, work);
     }
-    core.desk.reset_stats();
-    core.desk.no_touch = no_touch;
-    let outcome = (form.handler())(&mut Context {
-        shard: &mut core.desk,
-        db,
-        args,
-        hash: None,
-        warm: false,
-        reply,
-        settings: &core.settings,
-    });
-    let effect = outcome.unwrap_or_else(|error| {
+    let (outcome, stats) = work.perform(&mut core.desk);
+    core.shard.stats.hits += stats.hits;
+    core.shard.stats.misses += stats.misses;
+    if let Err(error) = outcome {
         core.stats.commands[entry.index].failed += 1;
-        core.reply_error(reply, &error);
-        Effect::Read
-    });
-    core.shard.stats.hits += core.desk.stats.hits;
-    core.shard.stats.misses += core.desk.stats.misses;
-    for (_, part) in &mut parts {
-        clear_desk(core, part, &pending.keys, effect);
+        core.reply_error(&mut work.whole.reply, &error);
     }
-    while core.desk.has_trash() {
-        core.desk.empty_trash_step();
-    }
-    pending.whole = Some(whole);
-    core.transactions.insert(tx, pending);
+    combined(core, tx, work);
+}
+
+/// Has what a gathering command has changed given back.
+pub fn combined(core: &mut Core, tx: TxId, work: Work) {
+    let Some(pending) = core.transactions.get_mut(&tx) else {
+        unreachable!("a transaction is known until it has finished");
+    };
+    pending.whole = Some(work.whole);
+    pending.keys = work.keys;
     // Shards that get nothing back have nothing to do.
-    let (given, idle): (Vec<_>, Vec<_>) = parts
+    let (given, idle): (Vec<_>, Vec<_>) = work
+        .parts
         .into_iter()
         .partition(|(_, part)| !part.part.loans.is_empty());
     for (_, parcel) in idle {
         core.stock.put_parcel(parcel);
     }
     core.engine.combined(tx, given);
+    super::act(core);
 }
 
-/// Takes a part's keys from the desk, and into the part what may have changed.
-fn clear_desk(core: &mut Core, part: &mut Parcel, keys: &[Placed], effect: Effect) {
+/// Takes into a part what may have changed of its keys.
+fn take_changes(desk: &mut Shard, part: &mut Parcel, keys: &[Placed], effect: Effect) {
+    if effect != Effect::Wrote {
+        return;
+    }
     let (args, part) = part.part_of();
     for (i, place) in part.places.iter().enumerate() {
-        let key = core.desk.key(args.get(i));
+        if !keys[*place as usize].writes {
+            continue;
+        }
+        let key = desk.key(args.get(i));
         for db in &part.databases {
-            if effect == Effect::Wrote && keys[*place as usize].writes {
-                part.loans.push((*db, i, core.desk.lend(*db, key)));
-            }
+            part.loans.push((*db, i, desk.lend(*db, key)));
         }
     }
-    // Afterwards, because a key may be named twice.
+}
+
+/// Takes a part's keys from the desk.
+fn clear_desk(desk: &mut Shard, part: &mut Parcel) {
+    let (args, part) = part.part_of();
     for i in 0..part.places.len() {
-        let key = core.desk.key(args.get(i));
+        let key = desk.key(args.get(i));
         for db in &part.databases {
-            core.desk.forget(*db, key);
+            desk.forget(*db, key);
         }
     }
 }

@@ -538,6 +538,7 @@ fn shoal(page: &mut Page<'_>) {
     // Batches that had commands for other shards, and commands on keys of several.
     page.line("flights", sum(|s| s.flights));
     page.line("transactions", sum(|s| s.transactions));
+    page.line("commands_aside", sum(|s| s.asides));
     // Since the start, whatever CONFIG RESETSTAT does.
     page.line("messages_sent", sum(|s| s.messages));
     page.line("wakes_sent", sum(|s| s.wakes));

@@ -72,6 +72,7 @@ pub struct PerShard {
     pub commands: u64,
     pub flights: u64,
     pub transactions: u64,
+    pub asides: u64,
     /// Messages sent to other shards, replies included.
     pub messages: u64,
     /// Times that it had to wake another shard.
@@ -106,6 +107,7 @@ impl Report {
             commands: stats.commands_processed,
             flights: stats.flights,
             transactions: stats.transactions,
+            asides: stats.asides,
             messages: sent.requests_sent + sent.replies_sent,
             wakes: sent.wakes,
         };
@@ -271,6 +273,7 @@ impl Stats {
         }
         self.flights += other.flights;
         self.transactions += other.transactions;
+        self.asides += other.asides;
     }
 }
 
