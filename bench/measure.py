@@ -35,12 +35,53 @@ class DataSet:
         return encode(b"SET", b"key:%012d" % index, value, *expiry)
 
 
+@dataclass(frozen=True)
+class Elements:
+    """`keys` elements in collections of `each`, all in one where that is 0, each written by the words
+    of `command`, in which `{}` is the element's number and `[]` the collection's. The words from
+    `once` on are repeated for many elements of one command; where `once` is 0 a command has one."""
+    keys: int
+    command: tuple
+    each: int = 0
+    once: int = 2
+
+    def collections(self, keys):
+        return 1 if not self.each else -(-keys // self.each)
+
+    def commands(self, keys):
+        each = self.each or keys
+        for start in range(0, keys, each):
+            yield from self._one(start // each, start, min(start + each, keys))
+
+    def _one(self, collection, start, end):
+        step = 100 if self.once else 1
+        for at in range(start, end, step):
+            words = [word.replace("[]", str(collection)) for word in self.command[:self.once]]
+            for index in range(at, min(at + step, end)):
+                # Not in order: a tree that is filled from one end is not what it is later.
+                number = (index * 7919) % 1_000_003 if not self.each else (
+                    index % self.each * (collection + 1))
+                words += [word.replace("{}", f"{number:012d}").replace("[]", str(collection))
+                          for word in self.command[self.once:]]
+            yield encode(*words)
+
+
+FIELD = "fld:__rand_int__"
+MEMBER = "mbr:__rand_int__"
+
 DATA_SETS = {
     "empty": DataSet(0),
     "strings": DataSet(MILLION, VALUE_16),
     "integers": DataSet(MILLION),
     # A tenth of the keys, so that several servers fit in memory: 400 MB is far beyond any cache.
     "strings-4k": DataSet(MILLION // 10, VALUE_4K),
+    "list": Elements(3 * MILLION, ("RPUSH", "list", "val:{}")),
+    "hash": Elements(MILLION, ("HSET", "hash", "fld:{}", VALUE_16)),
+    "set": Elements(MILLION, ("SADD", "set", "mbr:{}")),
+    "zset": Elements(MILLION, ("ZADD", "zset", "{}", "mbr:{}")),
+    "stream": Elements(MILLION, ("XADD", "stream", "*", "field", "val:{}"), once=0),
+    # Two sets of 10,000 members, every other of which is in both.
+    "two-sets": Elements(20_000, ("SADD", "set[]", "mbr:{}"), each=10_000),
 }
 
 
@@ -89,7 +130,11 @@ def describe_environment(programs, generator):
 def fill(server, data_set, keys=None):
     keys = data_set.keys if keys is None else keys
     with server.connect() as connection:
-        connection.load(keys, data_set.command)
+        if isinstance(data_set, Elements):
+            connection.load_elements(data_set.commands(keys))
+            keys = data_set.collections(keys)
+        else:
+            connection.load(keys, data_set.command)
         held = connection.call("DBSIZE")
         if held != keys:
             raise BenchError(f"{server.name} holds {held} keys after a load of {keys}")
@@ -136,7 +181,10 @@ def check_answer(server, workload):
     """The load generator counts error replies like any other: one command is looked at."""
     key = f"key:{0:012d}"
     with server.connect() as connection:
-        reply = connection.call(*(key if part == KEY else part for part in workload.command))
+        number = f"{0:012d}"
+        words = (key if part == KEY else part.replace("__rand_int__", number)
+                 for part in workload.command)
+        reply = connection.call(*words)
     if reply is None:
         raise BenchError(f"{server.name}: {workload.name} finds no key")
 

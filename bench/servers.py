@@ -268,6 +268,24 @@ class Connection:
         if outstanding:
             self._expect_ok(outstanding)
 
+    def load_elements(self, commands):
+        """Sends encoded writes of any reply, one batch ahead of the replies."""
+        outstanding = 0
+        batch = []
+        for command in commands:
+            batch.append(command)
+            if len(batch) == 100:
+                outstanding = self._next_batch(batch, outstanding)
+                batch = []
+        outstanding = self._next_batch(batch, outstanding)
+        self._next_batch([], outstanding)
+
+    def _next_batch(self, batch, outstanding):
+        self.socket.sendall(b"".join(batch))
+        for _ in range(outstanding):
+            self._reply("a write of the load")
+        return len(batch)
+
     def _expect_ok(self, count):
         replies = self.reader.read(5 * count)
         if replies != b"+OK\r\n" * count:
