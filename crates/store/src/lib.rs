@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod collection;
+pub mod dict;
 pub mod element;
 pub mod entry;
 pub mod expire;
