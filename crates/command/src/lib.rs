@@ -16,6 +16,7 @@ pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
 pub mod spec;
+pub mod stream;
 pub mod string;
 pub mod table;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use spec::{
 pub static FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
+    stream::COMMANDS,
     generic::COMMANDS,
     generic::expire::COMMANDS,
     generic::rename::COMMANDS,
@@ -40,4 +42,9 @@ pub static FAMILIES: &[&[Command]] = &[
 ];
 
 /// The commands of this crate that have subcommands. The host may add to them.
-pub static CONTAINERS: &[&Container] = &[&generic::object::OBJECT, &keyspace::MEMORY];
+pub static CONTAINERS: &[&Container] = &[
+    &generic::object::OBJECT,
+    &keyspace::MEMORY,
+    &stream::XGROUP,
+    &stream::XINFO,
+];

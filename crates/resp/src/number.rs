@@ -49,6 +49,40 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     Some(value)
 }
 
+/// An unsigned integer as Redis reads cursors and ids of streams, as a C string: one in canonical form
+/// unless it is negative, otherwise what `strtoull` makes of all of it, spaces in front and signs
+/// included.
+pub fn parse_u64_loose(text: &[u8]) -> Option<u64> {
+    let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+    let text = &text[..end];
+    if let Some(value) = parse_i64(text) {
+        return u64::try_from(value).ok();
+    }
+    let is_space = |b: &&u8| matches!(b, b' ' | b'\t'..=b'\r');
+    let text = &text[text.iter().take_while(is_space).count()..];
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let mut value: u64 = 0;
+    for d in digits {
+        let d = d.wrapping_sub(b'0');
+        if d > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(d.into())?;
+    }
+    Some(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
+}
+
 /// Decimal text of an integer on the stack, with room for a line's first byte before it and the
 /// line's end behind it, so that a reply takes all of them in one go.
 pub struct Decimal {

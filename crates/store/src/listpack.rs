@@ -107,6 +107,7 @@ fn read_wide(first: u8, rest: &[u8]) -> Option<(Element<'_>, usize)> {
 }
 
 /// An element as it will be written.
+#[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     head: [u8; 9],
     head_len: usize,
@@ -144,7 +145,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn int(value: i64) -> Entry<'a> {
+    #[inline]
+    pub(crate) fn int(value: i64) -> Entry<'a> {
         let mut head = [0; 9];
         let head_len = if (0..128).contains(&value) {
             head[0] = value as u8;
@@ -425,6 +427,29 @@ impl Listpack {
     pub fn push_back(&mut self, bytes: &[u8]) {
         self.put(self.0.len(), 0, bytes);
         self.grow(1);
+    }
+
+    /// Puts several elements behind at once. They are told twice: to be measured and to be written.
+    #[inline]
+    pub(crate) fn push_all<'e>(&mut self, elements: impl Iterator<Item = Entry<'e>> + Clone) {
+        let len = elements.clone().map(|e| e.len()).sum();
+        let mut gap = self.0.open(self.0.len(), 0, len);
+        let mut added = 0;
+        for element in elements {
+            let (place, rest) = gap.split_at_mut(element.len());
+            element.write(place);
+            gap = rest;
+            added += 1;
+        }
+        self.grow(added);
+    }
+
+    /// Puts an integer into a position.
+    #[inline]
+    pub(crate) fn replace_int(&mut self, pos: usize, value: i64) {
+        let entry = Entry::int(value);
+        let behind = self.entries().behind(pos);
+        entry.write(self.0.open(pos, behind - pos, entry.len()));
     }
 
     #[inline]

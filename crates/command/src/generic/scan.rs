@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::spec::{Argument, ArgumentKind, Command, Effect, Flags, Form, Merge, Outcome, Spec};
 use resp::Reply;
-use resp::number::{Decimal, parse_i64};
+use resp::number::{Decimal, parse_u64_loose};
 use store::Look;
 use store::glob::{self, matches};
 use store::table::CURSOR_BITS;
@@ -115,7 +115,7 @@ fn randomkey(ctx: &mut Context<'_>) -> Outcome {
 }
 
 fn scan(ctx: &mut Context<'_>) -> Outcome {
-    let cursor = parse_cursor(ctx.args.get(1)).ok_or(INVALID_CURSOR)?;
+    let cursor = parse_u64_loose(ctx.args.get(1)).ok_or(INVALID_CURSOR)?;
     let options = Options::parse(ctx)?;
     let mut cursor = decode(cursor, ctx.settings.shards);
     // The cursor comes first in the reply but is known last.
@@ -172,40 +172,7 @@ fn decode(cursor: u64, shards: usize) -> u64 {
 
 /// The shard that a walk has come to; the first one for what is no cursor.
 pub fn shard_of_cursor(text: &[u8], shards: usize) -> usize {
-    (parse_cursor(text).unwrap_or(0) % shards as u64) as usize
-}
-
-/// A cursor as Redis 8 reads it: a C string; an integer in canonical form unless it is negative,
-/// otherwise what `strtoull` makes of all of it, spaces in front and signs included.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
-    let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
-    let text = &text[..end];
-    if let Some(value) = parse_i64(text) {
-        return u64::try_from(value).ok();
-    }
-    let is_space = |b: &&u8| matches!(b, b' ' | b'\t'..=b'\r');
-    let text = &text[text.iter().take_while(is_space).count()..];
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    let mut value: u64 = 0;
-    for d in digits {
-        let d = d.wrapping_sub(b'0');
-        if d > 9 {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(d.into())?;
-    }
-    Some(if negative {
-        value.wrapping_neg()
-    } else {
-        value
-    })
+    (parse_u64_loose(text).unwrap_or(0) % shards as u64) as usize
 }
 
 /// Which keys a walk answers.
@@ -413,7 +380,7 @@ mod tests {
             ("1x", None),
             ("0x1", None),
         ] {
-            assert_eq!(parse_cursor(text.as_bytes()), want, "{text:?}");
+            assert_eq!(parse_u64_loose(text.as_bytes()), want, "{text:?}");
         }
     }
 

@@ -135,11 +135,14 @@ pub fn place(
             }
         }
         Keys::Specified => {
+            // XREADGROUP says of its keys that they are read, and changes what is pending in them.
+            let all = entry.spec.flags.has(Flags::WRITE)
+                && !entry.spec.keys.iter().any(|spec| writes(spec.flags));
             for spec in entry.spec.keys {
                 let Some(positions) = spec.positions(args) else {
                     return To::Anywhere;
                 };
-                let writes = writes(spec.flags);
+                let writes = all || writes(spec.flags);
                 for at in positions {
                     let shard = placement.of(args.get(at));
                     keys.push(Placed { at, shard, writes });

@@ -1,0 +1,390 @@
+//! What is new in several streams: XREAD, and XREADGROUP, which delivers to a consumer of a group.
+
+use super::{
+    CONSUMER, COUNT, GROUP, IDS, READ, no_group, parse_count, parse_id, reply_entries, reply_entry,
+    reply_id,
+};
+use crate::context::Context;
+use crate::error::Error;
+use crate::keyspec::{Begin, Find, KeySpec};
+use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
+use resp::number::parse_i64;
+use resp::reply::Mark;
+use resp::{Protocol, Reply};
+use store::Look;
+use store::stream::{ConsumerNumber, Group, Id, Log, Stream};
+
+const STREAMS: Argument =
+    Argument::block("streams", &[Argument::key("key", 0).multiple(), IDS]).with_token("STREAMS");
+const BLOCK: Argument = Argument::new("milliseconds", Kind::Integer)
+    .with_token("BLOCK")
+    .optional();
+
+/// Keys behind STREAMS, which is looked for from argument `from` on: the first half of what follows.
+const fn behind_streams(from: i32) -> KeySpec {
+    KeySpec {
+        flags: READ,
+        begin: Begin::Keyword("STREAMS", from),
+        find: Find::Range {
+            last: -1,
+            step: 1,
+            limit: 2,
+        },
+        notes: "",
+    }
+}
+
+pub(super) const XREAD: Command = Command {
+    spec: Spec {
+        name: "xread",
+        group: "stream",
+        since: "5.0.0",
+        arity: -4,
+        flags: Flags::READONLY.or(Flags::BLOCKING),
+        keys: &[behind_streams(1)],
+        summary: "Answers the entries of streams above an id for each.",
+        complexity: "O(log(N)+M) for each stream, with N entries in it of which M are answered",
+        arguments: &[COUNT, BLOCK, STREAMS],
+        history: &[("7.4.0", "Takes + for the last entry.")],
+        ..Spec::DEFAULT
+    },
+    form: Form::Gather(xread, None),
+};
+
+fn xread(ctx: &mut Context<'_>) -> Outcome {
+    let options = Options::parse(ctx, Of::Xread)?;
+    let mut starts = Vec::with_capacity(options.streams);
+    for (key, id) in options.pairs() {
+        let (key, id) = (ctx.key(key), ctx.args.get(id));
+        let stream = ctx.shard.read::<Stream>(ctx.db, key, Look::Use)?;
+        starts.push(start(stream.as_deref().map(Stream::log), id)?);
+    }
+    let mut answer = Answer::begin(ctx.reply);
+    for ((key, _), start) in options.pairs().zip(starts) {
+        let key = ctx.key(key);
+        let stream = ctx.shard.read::<Stream>(ctx.db, key, Look::Use)?;
+        let (Some(stream), Some(start)) = (stream, start) else {
+            continue;
+        };
+        let entries = stream.log().range(start, Id::MAX).take(options.count);
+        let mut entries = entries.peekable();
+        if entries.peek().is_some() {
+            answer.stream(ctx.reply, key.bytes);
+            reply_entries(ctx.reply, entries);
+        }
+    }
+    answer.end(ctx.reply);
+    Ok(Effect::Read)
+}
+
+/// The first id that XREAD answers of a stream, by what its client has said; none if there cannot be
+/// any.
+fn start(log: Option<&Log>, text: &[u8]) -> Result<Option<Id>, Error> {
+    match text {
+        b"$" => Ok(log.map_or(Id::MIN, |log| log.last_id).next()),
+        b"+" => Ok(log.and_then(Log::last).map(|entry| entry.id)),
+        b">" => Err(Error::fixed(
+            "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> \
+             <consumer> option.",
+        )),
+        text => Ok(parse_id(text, 0)?.next()),
+    }
+}
+
+pub(super) const XREADGROUP: Command = Command {
+    spec: Spec {
+        name: "xreadgroup",
+        group: "stream",
+        since: "5.0.0",
+        arity: -7,
+        flags: Flags::WRITE.or(Flags::BLOCKING),
+        keys: &[behind_streams(4)],
+        summary: "Delivers new entries of streams to a consumer of a group, or answers again what is \
+                  pending for it.",
+        complexity: "O(log(N)+M) for each stream, with N entries in it of which M are answered",
+        arguments: &[
+            Argument::block("group-block", &[GROUP, CONSUMER]).with_token("GROUP"),
+            COUNT,
+            BLOCK,
+            Argument::token("noack", "NOACK").optional(),
+            STREAMS,
+        ],
+        ..Spec::DEFAULT
+    },
+    form: Form::Gather(xreadgroup, None),
+};
+
+fn xreadgroup(ctx: &mut Context<'_>) -> Outcome {
+    let options = Options::parse(ctx, Of::Xreadgroup)?;
+    let mut wanted = Vec::with_capacity(options.streams);
+    for (key, id) in options.pairs() {
+        let (key, id) = (ctx.key(key), ctx.args.get(id));
+        let stream = ctx.shard.read::<Stream>(ctx.db, key, Look::Use)?;
+        if stream.is_none_or(|stream| stream.group(options.group).is_none()) {
+            let after = " in XREADGROUP with GROUP option";
+            return Err(no_group(key.bytes, options.group, after));
+        }
+        wanted.push(Wanted::parse(id)?);
+    }
+    let now_ms = ctx.shard.now_ms();
+    let mut answer = Answer::begin(ctx.reply);
+    let mut changed = false;
+    for ((key, _), wanted) in options.pairs().zip(wanted) {
+        let key = ctx.key(key);
+        let Some(mut stream) = ctx.shard.open::<Stream>(ctx.db, key)? else {
+            continue;
+        };
+        let Some((log, group)) = stream.group_mut(options.group) else {
+            continue;
+        };
+        let (consumer, is_new) = group.add_consumer(options.consumer, now_ms);
+        group.consumer_mut(consumer).seen_ms = now_ms;
+        let mut delivery = Delivery {
+            log,
+            group,
+            consumer,
+            now_ms,
+            options: &options,
+        };
+        let delivered = match wanted {
+            Wanted::New => delivery.new_entries(ctx.reply, &mut answer, key.bytes),
+            Wanted::Above(id) => delivery.pending_entries(ctx.reply, &mut answer, key.bytes, id),
+        };
+        // That the consumer was seen is noted without being a change.
+        stream.close(is_new || delivered);
+        changed |= is_new || delivered;
+    }
+    answer.end(ctx.reply);
+    Ok(Effect::wrote_if(changed))
+}
+
+/// What a consumer asks for.
+enum Wanted {
+    /// What no consumer of the group has had yet.
+    New,
+    /// What is pending for it, above an id.
+    Above(Id),
+}
+
+impl Wanted {
+    fn parse(text: &[u8]) -> Result<Wanted, Error> {
+        let meaningless = |id: &str| {
+            Error::new(format!(
+                "ERR The {id} ID is meaningless in the context of XREADGROUP: you want to read the \
+                 history of this consumer by specifying a proper ID, or use the > ID to get new \
+                 messages. The {id} ID would just return an empty result set."
+            ))
+        };
+        match text {
+            b"$" => Err(meaningless("$")),
+            b"+" => Err(meaningless("+")),
+            b">" => Ok(Wanted::New),
+            text => Ok(match parse_id(text, 0)? {
+                // There is nothing above, and Redis takes it for the other.
+                Id::MAX => Wanted::New,
+                id => Wanted::Above(id),
+            }),
+        }
+    }
+}
+
+/// What one stream has for the consumer.
+struct Delivery<'a> {
+    log: &'a Log,
+    group: &'a mut Group,
+    consumer: ConsumerNumber,
+    now_ms: i64,
+    options: &'a Options<'a>,
+}
+
+impl Delivery<'_> {
+    /// Answers new entries; false if there are none.
+    fn new_entries(&mut self, reply: &mut Reply, answer: &mut Answer, key: &[u8]) -> bool {
+        let start = self.group.last_id.next();
+        let first = start.and_then(|start| self.log.range(start, Id::MAX).next());
+        if first.is_none() {
+            return false;
+        }
+        answer.stream(reply, key);
+        let mark = reply.mark();
+        let n = self.group.deliver(
+            self.log,
+            self.consumer,
+            self.options.count,
+            !self.options.noack,
+            self.now_ms,
+            |entry| reply_entry(reply, entry),
+        );
+        reply.close_array(mark, n);
+        true
+    }
+
+    /// Answers what is pending above an id, be it nothing; false if nothing was delivered again.
+    fn pending_entries(
+        &mut self,
+        reply: &mut Reply,
+        answer: &mut Answer,
+        key: &[u8],
+        above: Id,
+    ) -> bool {
+        answer.stream(reply, key);
+        let mark = reply.mark();
+        let (found, gone) = self.group.deliver_again(
+            self.log,
+            self.consumer,
+            above,
+            self.options.count,
+            self.now_ms,
+            |entry| match entry {
+                Ok(entry) => reply_entry(reply, entry),
+                Err(id) => {
+                    reply.array(2);
+                    reply_id(reply, id);
+                    reply.null_array();
+                }
+            },
+        );
+        reply.close_array(mark, found + gone);
+        found > 0
+    }
+}
+
+/// The reply: what each stream has, as a map in RESP3, and in pairs before.
+struct Answer {
+    mark: Mark,
+    streams: usize,
+}
+
+impl Answer {
+    fn begin(reply: &Reply) -> Answer {
+        Answer {
+            mark: reply.mark(),
+            streams: 0,
+        }
+    }
+
+    /// Begins the part of a stream; its entries follow.
+    fn stream(&mut self, reply: &mut Reply, key: &[u8]) {
+        self.streams += 1;
+        if reply.protocol() == Protocol::Resp2 {
+            reply.array(2);
+        }
+        reply.bulk(key);
+    }
+
+    fn end(self, reply: &mut Reply) {
+        match (self.streams, reply.protocol()) {
+            (0, _) => reply.null_array(),
+            (n, Protocol::Resp2) => reply.close_array(self.mark, n),
+            (n, Protocol::Resp3) => reply.close_map(self.mark, n),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Xread,
+    Xreadgroup,
+}
+
+/// What stands before and behind STREAMS.
+struct Options<'a> {
+    count: usize,
+    noack: bool,
+    group: &'a [u8],
+    consumer: &'a [u8],
+    /// The argument that is the first key, and how many there are; an id for each follows.
+    first: usize,
+    streams: usize,
+}
+
+impl<'a> Options<'a> {
+    fn parse(ctx: &Context<'a>, of: Of) -> Result<Options<'a>, Error> {
+        let args = ctx.args;
+        let mut count = usize::MAX;
+        let (mut noack, mut group) = (false, None);
+        let mut i = 1;
+        let first = loop {
+            if i >= args.len() {
+                return Err(Error::SYNTAX);
+            }
+            let more = args.len() - i - 1;
+            if args.is(i, "block") && more > 0 {
+                check_timeout(args.get(i + 1), ctx.shard.now_ms())?;
+                i += 2;
+            } else if args.is(i, "count") && more > 0 {
+                count = parse_count(ctx, i + 1)?;
+                i += 2;
+            } else if args.is(i, "streams") && more > 0 {
+                if more % 2 != 0 {
+                    return Err(unbalanced(of));
+                }
+                break i + 1;
+            } else if args.is(i, "group") && more >= 2 {
+                only_in_groups(of, "GROUP")?;
+                group = Some((args.get(i + 1), args.get(i + 2)));
+                i += 3;
+            } else if args.is(i, "noack") {
+                only_in_groups(of, "NOACK")?;
+                noack = true;
+                i += 1;
+            } else {
+                return Err(Error::SYNTAX);
+            }
+        };
+        if of == Of::Xreadgroup && group.is_none() {
+            return Err(Error::fixed("ERR Missing GROUP option for XREADGROUP"));
+        }
+        let (group, consumer) = group.unwrap_or_default();
+        Ok(Options {
+            count,
+            noack,
+            group,
+            consumer,
+            first,
+            streams: (args.len() - first) / 2,
+        })
+    }
+
+    /// The arguments that are a key and its id.
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let streams = self.streams;
+        (self.first..self.first + streams).map(move |key| (key, key + streams))
+    }
+}
+
+fn unbalanced(of: Of) -> Error {
+    Error::fixed(match of {
+        Of::Xread => {
+            "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be \
+             specified."
+        }
+        Of::Xreadgroup => {
+            "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be \
+             specified."
+        }
+    })
+}
+
+fn only_in_groups(of: Of, option: &str) -> Result<(), Error> {
+    match of {
+        Of::Xreadgroup => Ok(()),
+        Of::Xread => Err(Error::new(format!(
+            "ERR The {option} option is only supported by XREADGROUP. You called XREAD instead."
+        ))),
+    }
+}
+
+/// How long BLOCK says to wait, in milliseconds, must be a time from now on.
+fn check_timeout(text: &[u8], now_ms: i64) -> Result<(), Error> {
+    let timeout = parse_i64(text).ok_or(Error::fixed(
+        "ERR timeout is not an integer or out of range",
+    ))?;
+    if timeout < 0 {
+        return Err(Error::fixed("ERR timeout is negative"));
+    }
+    match timeout.checked_add(now_ms) {
+        Some(_) => Ok(()),
+        None => Err(Error::fixed("ERR timeout is out of range")),
+    }
+}
