@@ -21,7 +21,11 @@ fn fill(connection: &mut Connection, start: &[&str], element: impl Fn(usize) -> 
     let mut bytes = Vec::new();
     for from in (0..MANY).step_by(1000) {
         let words = start.iter().map(|word| (*word).to_string());
-        bytes.extend(frame(&words.chain((from..from + 1000).flat_map(&element)).collect::<Vec<_>>()));
+        bytes.extend(frame(
+            &words
+                .chain((from..from + 1000).flat_map(&element))
+                .collect::<Vec<_>>(),
+        ));
     }
     let replies = connection.pipeline(&bytes, MANY / 1000);
     assert!(replies.iter().all(|reply| !reply.is_error()));
@@ -33,7 +37,9 @@ fn fill_all(connection: &mut Connection) {
     fill(connection, &["RPUSH", "list"], |i| vec![name(i)]);
     fill(connection, &["SADD", "set"], |i| vec![name(i)]);
     fill(connection, &["HSET", "hash"], |i| vec![name(i), name(i)]);
-    fill(connection, &["ZADD", "zset"], |i| vec![i.to_string(), name(i)]);
+    fill(connection, &["ZADD", "zset"], |i| {
+        vec![i.to_string(), name(i)]
+    });
 }
 
 fn ran_aside(connection: &mut Connection) -> u64 {
@@ -45,7 +51,9 @@ fn ran_aside(connection: &mut Connection) -> u64 {
 #[test]
 fn others_go_on_meanwhile() {
     for shards in [1, SEVERAL] {
-        let Some(server) = started(shards) else { return };
+        let Some(server) = started(shards) else {
+            return;
+        };
         let (mut slow, mut quick) = (server.connect(), server.connect());
         fill_all(&mut slow);
         until("others to be served while a command runs aside", || {
@@ -84,7 +92,9 @@ fn what_is_seen_is_of_one_moment() {
         &["ZUNION", "1", "zset"],
     ];
     for shards in [1, SEVERAL] {
-        let Some(server) = started(shards) else { return };
+        let Some(server) = started(shards) else {
+            return;
+        };
         let mut reader = server.connect();
         fill_all(&mut reader);
         let done = AtomicBool::new(false);
@@ -119,7 +129,9 @@ fn what_is_seen_is_of_one_moment() {
 #[test]
 fn values_come_back() {
     for shards in [1, 2, SEVERAL] {
-        let Some(server) = started(shards) else { return };
+        let Some(server) = started(shards) else {
+            return;
+        };
         let mut client = server.connect();
         fill_all(&mut client);
         let many = MANY as i64;
@@ -156,7 +168,10 @@ fn values_come_back() {
         }
         assert_eq!(client.line("RENAME list renamed"), Value::ok());
         check(&mut client, "LLEN renamed", many - 1);
-        assert_eq!(client.line("LMOVE renamed list2 LEFT RIGHT"), Value::bulk("000000"));
+        assert_eq!(
+            client.line("LMOVE renamed list2 LEFT RIGHT"),
+            Value::bulk("000000")
+        );
         check(&mut client, "LLEN renamed", many - 2);
         check(&mut client, "LLEN list2", many + 1);
         check(&mut client, "DEL set hash zset renamed list2 union", 6);
@@ -166,7 +181,9 @@ fn values_come_back() {
 #[test]
 fn a_client_that_goes_away_leaves_its_keys() {
     for shards in [1, SEVERAL] {
-        let Some(server) = started(shards) else { return };
+        let Some(server) = started(shards) else {
+            return;
+        };
         let mut client = server.connect();
         fill_all(&mut client);
         for _ in 0..5 {

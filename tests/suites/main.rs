@@ -8,6 +8,7 @@
 const SHARDS: usize = 1;
 
 mod admin;
+mod aside;
 mod atomic;
 mod bitmap;
 mod clients;
@@ -24,6 +25,7 @@ mod limits;
 mod order;
 mod overload;
 mod protocol;
+mod pubsub;
 mod scan;
 mod server;
 mod shards;

@@ -17,6 +17,7 @@ mod info;
 mod judged;
 mod limits;
 mod protocol;
+mod pubsub;
 mod scan;
 mod server;
 mod string;

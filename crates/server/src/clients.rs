@@ -4,6 +4,7 @@
 //! its slot, so that a handler has it and, beside it, everybody else.
 
 use crate::driver::ConnId;
+use crate::pubsub::Subscriptions;
 use crate::remote::flight::Flight;
 use engine::tx::{TxId, Waiter};
 use resp::parse::Input;
@@ -30,6 +31,8 @@ impl Special {
     pub const REPLY_SKIP_NEXT: Special = Special(1 << 3);
     /// CLIENT NO-TOUCH ON.
     pub const NO_TOUCH: Special = Special(1 << 4);
+    /// It has subscriptions.
+    pub const SUBSCRIBED: Special = Special(1 << 6);
     /// Of the whole shard: CLIENT PAUSE.
     pub const PAUSED: Special = Special(1 << 5);
 
@@ -150,6 +153,8 @@ pub struct Session {
     pub in_flight: usize,
     /// Since when the output has been above its soft limit.
     pub over_soft_since_ms: Option<i64>,
+    /// Nothing while there are none.
+    pub subscriptions: Option<Box<Subscriptions>>,
 }
 
 pub struct Client {
@@ -259,6 +264,7 @@ impl Client {
                 bytes_out: 0,
                 in_flight: 0,
                 over_soft_since_ms: None,
+                subscriptions: None,
             },
         }
     }

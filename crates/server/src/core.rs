@@ -8,6 +8,7 @@ use crate::config::{Config, PipelineOrder};
 use crate::control::Control;
 use crate::listen::Listener;
 use crate::pause::Afloat;
+use crate::pubsub::PubSub;
 use crate::remote::Node;
 use crate::remote::Waiting;
 use crate::remote::aside::Asides;
@@ -161,6 +162,7 @@ pub struct Core {
     pub transactions: Transactions,
     pub surveys: Surveys,
     pub asides: Asides,
+    pub pubsub: PubSub,
     pub afloat: Afloat,
     pub stock: Stock,
     /// Requests received and not looked at.
@@ -208,6 +210,7 @@ impl Core {
             transactions: Transactions::default(),
             surveys: Surveys::default(),
             asides: Asides::new(wake.clone()),
+            pubsub: PubSub::default(),
             afloat: Afloat::default(),
             stock: Stock::default(),
             inbox: Vec::new(),

@@ -13,6 +13,7 @@ use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
 use crate::remote::route::{Keys, To};
 use crate::remote::{self, Pass, aside};
+use crate::session::pubsub;
 use crate::stats::Ticks;
 use command::table::{Entry, Run};
 use command::{Context, Effect, Error, Form, Outcome};
@@ -533,6 +534,13 @@ fn execute_carefully(
             return true;
         }
     };
+    if pubsub::is_for_messages(client, reply.protocol())
+        && !pubsub::is_allowed_to_subscribers(entry.spec.name)
+    {
+        core.stats.commands[entry.index].rejected += 1;
+        core.reply_error(reply, &pubsub::refusal(&entry.full_name));
+        return true;
+    }
     client.session.last_command = Some(entry.index);
     let caller = Caller {
         must_authenticate: core.must_authenticate(client),

@@ -11,11 +11,13 @@
 
 use crate::background::{Background, WAIT_MAX};
 use crate::clients::{Client, Closing, Held, Peer, Special};
+use crate::config::ClientClass;
 use crate::core::{Arrival, Core, Request};
 use crate::cron::Cron;
 use crate::dispatch::Dispatcher;
 use crate::driver::{ConnId, Driver, Event, Output};
 use crate::listen::{self, Address, Listener};
+use crate::pubsub;
 use crate::remote;
 use crate::stats::Ticks;
 use crate::tasks::Finish;
@@ -232,6 +234,7 @@ impl<D: Driver> EventLoop<D> {
                 Event::SendFailed { conn } => self.core.clients.close(conn, Closing::Now),
                 Event::Closed { conn } => {
                     if let Some(mut client) = self.core.clients.remove(conn) {
+                        pubsub::remove_all(&mut self.core, &mut client);
                         remote::give_up(&mut self.core, &mut client);
                     }
                 }
@@ -453,10 +456,12 @@ impl<D: Driver> EventLoop<D> {
     /// Checks `client-output-buffer-limit`; false if the client must go.
     fn within_output_limit(&mut self, conn: ConnId) -> bool {
         let now_ms = self.core.now_ms();
-        let limit = self
-            .core
-            .config
-            .client_output_buffer_limit(crate::config::ClientClass::Normal);
+        let subscribes = |c: &Client| c.special.has(Special::SUBSCRIBED);
+        let class = match self.core.clients.get(conn).is_some_and(subscribes) {
+            true => ClientClass::PubSub,
+            false => ClientClass::Normal,
+        };
+        let limit = self.core.config.client_output_buffer_limit(class);
         let needs_password = self.core.needs_password();
         let Some(client) = self.core.clients.get_mut(conn) else {
             return false;

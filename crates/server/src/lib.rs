@@ -19,6 +19,7 @@ pub mod logging;
 pub mod memory;
 pub mod pause;
 pub mod process;
+pub mod pubsub;
 pub mod remote;
 pub mod sampler;
 pub mod session;

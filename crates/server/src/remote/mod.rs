@@ -19,6 +19,7 @@ pub mod tx;
 use crate::clients::{Client, Held, Special};
 use crate::core::{self, Arrival, Core, HostHandler};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
+use crate::pubsub::{self, Change};
 use command::Form;
 use command::table::{Entry, Run};
 use engine::locks::{Mode, Name, Want};
@@ -42,6 +43,8 @@ pub enum Request {
         id: u64,
         question: Box<Question>,
     },
+    /// What has changed in the subscriptions there, of which nobody waits to hear.
+    Subscriptions(Vec<Change>),
 }
 
 impl Request {
@@ -59,7 +62,12 @@ impl Request {
 pub enum Answer {
     Calls(Box<Parcel>),
     Transaction(Message<Box<Parcel>>),
-    Told { id: u64, finding: Box<Finding> },
+    Told {
+        id: u64,
+        finding: Box<Finding>,
+    },
+    /// For subscribers there.
+    Message(Box<pubsub::Message>),
 }
 
 pub type Node = mesh::Node<Request, Answer>;
@@ -325,6 +333,14 @@ fn receive_answers(core: &mut Core) {
                     act(core);
                 }
                 Answer::Told { id, finding } => survey::told(core, from, id, *finding),
+                Answer::Message(message) => {
+                    let pubsub::Message {
+                        kind,
+                        channel,
+                        payload,
+                    } = *message;
+                    pubsub::deliver(core, kind, &channel, &payload, None);
+                }
             }
         }
     }
@@ -387,6 +403,7 @@ fn take(core: &mut Core, from: usize, request: Request) {
             act(core);
         }
         Request::Adopt(arrival) => core.requests.push(core::Request::Adopt(arrival)),
+        Request::Subscriptions(changes) => pubsub::note(core, from, &changes),
         Request::Ask { id, question } => {
             survey::hear(core, Asker { shard: from, id }, question);
         }

@@ -16,8 +16,10 @@ use super::parcel::Sender;
 use super::{Answer, Parked, Request};
 use crate::clients::{Client, Closing, Held};
 use crate::core::{Core, Host};
+use crate::pubsub::{self, Change};
 use crate::session::client as clients;
 use crate::session::debug;
+use crate::session::pubsub as subscriptions;
 use crate::session::report::Report;
 use command::{Effect, Error, Outcome};
 use engine::locks::{Mode, Want};
@@ -54,6 +56,13 @@ pub enum Topic {
     },
     /// A subcommand of DEBUG on data.
     Debug,
+    /// Note what has changed on the asker's shard.
+    Subscriptions,
+    /// Send a message to the subscribers of one of the shard's channels.
+    Publish(pubsub::Kind),
+    /// PUBSUB CHANNELS and NUMSUB.
+    Channels(pubsub::Kind),
+    Subscribers(pubsub::Kind),
 }
 
 impl Topic {
@@ -73,6 +82,8 @@ pub struct Question {
     pub db: usize,
     pub protocol: Protocol,
     command: Pack,
+    /// Of [`Topic::Subscriptions`].
+    changes: Vec<Change>,
 }
 
 impl Question {
@@ -84,6 +95,7 @@ impl Question {
             db: host.client.db,
             protocol: host.reply.protocol(),
             command,
+            changes: Vec::new(),
         }
     }
 
@@ -104,6 +116,8 @@ pub enum Finding {
     Owners(Vec<u64>),
     Digests(Vec<Option<command::debug::Sum>>),
     Text(String),
+    Count(i64),
+    Names(Vec<(Box<[u8]>, i64)>),
     Reply(Result<Reply, Error>),
 }
 
@@ -164,8 +178,20 @@ pub enum Whom {
 
 /// Asks shards for the caller's command; `sum` answers it.
 pub fn ask(host: &mut Host<'_>, whom: Whom, topic: Topic, sum: Sum) -> Outcome {
+    ask_about(host, whom, topic, Vec::new(), sum)
+}
+
+/// [`ask`], with what has changed in subscriptions.
+pub fn ask_about(
+    host: &mut Host<'_>,
+    whom: Whom,
+    topic: Topic,
+    changes: Vec<Change>,
+    sum: Sum,
+) -> Outcome {
     let me = host.core.me;
-    let question = Question::new(topic, host);
+    let mut question = Question::new(topic, host);
+    question.changes = changes;
     let asks = |shard: usize| match whom {
         Whom::All => true,
         Whom::One(only) => only == shard,
@@ -182,7 +208,9 @@ pub fn ask(host: &mut Host<'_>, whom: Whom, topic: Topic, sum: Sum) -> Outcome {
         }
     }
     for shard in (0..host.core.placement.shards()).filter(|s| *s != me && asks(*s)) {
-        let question = Box::new(Question::new(topic, host));
+        let mut copy = Box::new(Question::new(topic, host));
+        copy.changes.clone_from(&question.changes);
+        let question = copy;
         host.core
             .node
             .send_request(shard, Request::Ask { id, question });
@@ -309,6 +337,13 @@ fn examine(
         Topic::Digest => Finding::Digests(command::debug::digests(&core.shard)),
         Topic::Table { db } => Finding::Text(command::debug::table_report(&core.shard, db)),
         Topic::Debug => Finding::Reply(debug::on_data(core, question)),
+        Topic::Subscriptions => {
+            pubsub::note(core, asker.shard, &question.changes);
+            Finding::Done
+        }
+        Topic::Publish(kind) => subscriptions::publish_here(core, kind, question.args()),
+        Topic::Channels(kind) => subscriptions::channels_here(core, kind, question.args()),
+        Topic::Subscribers(kind) => subscriptions::numsub_here(core, kind, question.args()),
     })
 }
 

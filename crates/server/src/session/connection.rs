@@ -5,6 +5,7 @@
 
 use crate::clients::{Client, Closing, Special};
 use crate::core::{Core, Host, HostHandler};
+use crate::session::pubsub;
 use command::spec::{Argument, ArgumentKind as Kind, Deprecated};
 use command::table::Row;
 use command::{Effect, Error, Flags, Outcome, Spec};
@@ -127,6 +128,7 @@ pub fn rows() -> Vec<Row<HostHandler>> {
 
 fn ping(host: &mut Host<'_>) -> Outcome {
     match host.args.len() {
+        1 | 2 if pubsub::is_for_messages(host.client, host.reply.protocol()) => pubsub::ping(host),
         1 => host.reply.simple("PONG"),
         2 => host.reply.bulk(host.args.get(1)),
         _ => return Err(Error::arity("ping")),
@@ -316,6 +318,7 @@ pub(super) fn is_printable(text: &[u8]) -> bool {
 
 /// The library's name and version stay, and so do its capabilities: they are as true as before.
 fn reset(host: &mut Host<'_>) -> Outcome {
+    crate::pubsub::remove_all(host.core, host.client);
     let needs_password = host.core.needs_password();
     let client = &mut *host.client;
     client.db = 0;

@@ -223,7 +223,7 @@ fn clients(page: &mut Page<'_>) {
     page.line("client_recent_max_output_buffer", crowd.output_max);
     page.line("blocked_clients", crowd.paused);
     page.line("tracking_clients", 0);
-    page.line("pubsub_clients", 0);
+    page.line("pubsub_clients", crowd.subscribed);
     page.line("watching_clients", 0);
     page.line("clients_in_timeout_table", 0);
     page.line("total_watched_keys", 0);
@@ -357,9 +357,9 @@ fn stats(page: &mut Page<'_>) {
         ("evicted_scripts", &0),
         ("keyspace_hits", &keys.hits),
         ("keyspace_misses", &keys.misses),
-        ("pubsub_channels", &0),
-        ("pubsub_patterns", &0),
-        ("pubsubshard_channels", &0),
+        ("pubsub_channels", &page.report.channels[0]),
+        ("pubsub_patterns", &page.core.pubsub.patterns()),
+        ("pubsubshard_channels", &page.report.channels[1]),
         ("latest_fork_usec", &0),
         ("total_forks", &0),
         ("tracking_total_keys", &0),

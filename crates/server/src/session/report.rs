@@ -4,9 +4,10 @@
 //! are added up; what the whole process has in common (the allocator, the resident size) is no shard's
 //! and not in it. [`Report::per_shard`] keeps what is worth telling apart.
 
-use crate::clients::Client;
+use crate::clients::{Client, Special};
 use crate::core::Core;
 use crate::cpu::{self, Used};
+use crate::pubsub::Kind;
 use crate::remote::survey::{Caller, Finding, Findings};
 use crate::stats::{CommandStats, Stats};
 use store::slab::SlabStats;
@@ -21,6 +22,8 @@ pub struct Report {
     /// Objects to be freed, and freed already.
     pub trash: (usize, u64),
     pub clients: Crowd,
+    /// Channels that have subscribers: of SUBSCRIBE, and of SSUBSCRIBE.
+    pub channels: [usize; 2],
     pub peak_memory: usize,
     /// Bytes in use when the last shard started.
     pub startup_memory: usize,
@@ -51,6 +54,8 @@ pub struct Crowd {
     pub output_max: usize,
     /// Bytes of all buffers and names.
     pub memory: usize,
+    /// With subscriptions.
+    pub subscribed: usize,
 }
 
 /// Per second.
@@ -119,6 +124,7 @@ impl Report {
             slab: core.shard.slab_stats(),
             trash: core.shard.trash(),
             clients,
+            channels: [Kind::Channel, Kind::Sharded].map(|kind| core.pubsub.counted(kind).count()),
             peak_memory: stats.peak_memory,
             startup_memory: core.startup_memory,
             rates,
@@ -165,6 +171,9 @@ impl Report {
         self.trash.0 += other.trash.0;
         self.trash.1 += other.trash.1;
         self.clients.add(&other.clients);
+        for (mine, theirs) in self.channels.iter_mut().zip(other.channels) {
+            *mine += theirs;
+        }
         self.peak_memory = self.peak_memory.max(other.peak_memory);
         self.startup_memory = self.startup_memory.max(other.startup_memory);
         self.rates.commands += other.rates.commands;
@@ -210,6 +219,7 @@ impl Crowd {
         self.input_max = self.input_max.max(client.input.memory());
         self.output_max = self.output_max.max(output);
         self.memory += client_bytes(client);
+        self.subscribed += usize::from(client.special.has(Special::SUBSCRIBED));
     }
 
     fn add(&mut self, other: &Crowd) {
@@ -218,6 +228,7 @@ impl Crowd {
         self.input_max = self.input_max.max(other.input_max);
         self.output_max = self.output_max.max(other.output_max);
         self.memory += other.memory;
+        self.subscribed += other.subscribed;
     }
 }
 

@@ -4,7 +4,7 @@
 //! where the two servers answer one call differently, Redis's answer stands.
 
 use super::line;
-use crate::clients::Client;
+use crate::clients::{Client, Special};
 use command::Error;
 use resp::Args;
 use resp::number::parse_i64;
@@ -16,12 +16,21 @@ pub(super) enum For {
     List,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientType {
+    Normal,
+    /// It has subscriptions.
+    PubSub,
+    /// There are none of these.
+    Replication,
+}
+
 /// A property of a client and the value that it must have.
 #[derive(Debug, PartialEq, Eq)]
 enum Test<'a> {
     Id(Vec<i64>),
-    /// Whether it is a type that clients have: all are normal ones.
-    Type(bool),
+    Type(ClientType),
     User,
     Addr(&'a [u8]),
     Laddr(&'a [u8]),
@@ -129,7 +138,7 @@ impl<'a> Test<'a> {
     /// The test of a condition with one value.
     fn parse(name: &str, not: bool, value: &'a [u8], databases: usize) -> Result<Test<'a>, Error> {
         Ok(match name {
-            "TYPE" => Test::Type(is_normal(value)?),
+            "TYPE" => Test::Type(client_type(value)?),
             "USER" if value == b"default" => Test::User,
             "USER" => return Err(Error::showing("ERR No such user '", value, "'")),
             "ADDR" => Test::Addr(value),
@@ -156,7 +165,10 @@ impl<'a> Test<'a> {
         let has = |text: &[u8], value: &[u8]| !text.is_empty() && text == value;
         match self {
             Test::Id(ids) => ids.contains(&(client.id as i64)),
-            Test::Type(normal) => *normal,
+            Test::Type(wanted) => {
+                let subscribes = client.special.has(Special::SUBSCRIBED);
+                *wanted == [ClientType::Normal, ClientType::PubSub][usize::from(subscribes)]
+            }
             Test::User => true,
             Test::Addr(addr) => session.peer.remote().as_bytes() == *addr,
             Test::Laddr(addr) => session.peer.local().as_bytes() == *addr,
@@ -198,17 +210,19 @@ fn bad_id() -> Error {
     Error::new("ERR client-id should be greater than 0")
 }
 
-/// Whether the type is the one that clients have.
-fn is_normal(word: &[u8]) -> Result<bool, Error> {
+fn client_type(word: &[u8]) -> Result<ClientType, Error> {
     let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     if is("normal") {
-        return Ok(true);
+        return Ok(ClientType::Normal);
     }
-    if ["slave", "replica", "pubsub", "master", "primary"]
+    if is("pubsub") {
+        return Ok(ClientType::PubSub);
+    }
+    if ["slave", "replica", "master", "primary"]
         .into_iter()
         .any(is)
     {
-        return Ok(false);
+        return Ok(ClientType::Replication);
     }
     Err(Error::showing("ERR Unknown client type '", word, "'"))
 }
@@ -345,7 +359,8 @@ mod tests {
             assert_eq!(filter.ids(), Some(&[5][..]));
             assert_eq!(filter.skip_me, Some(false));
             let want = [
-                (Test::Type(false), false),
+                (Test::Type(ClientType::Replication), false),
+                (Test::Type(ClientType::PubSub), false),
                 (Test::Id(vec![5]), false),
                 (Test::Id(vec![6]), true),
             ];

@@ -2,6 +2,7 @@
 
 use crate::clients::{Client, Closing, Held, Peer, Special};
 use crate::core::Core;
+use crate::pubsub::Kind;
 use resp::number::Decimal;
 use resp::{Args, Protocol, Reply};
 
@@ -16,6 +17,7 @@ pub(super) struct Own<'a> {
 /// Letters of what is special about a client, in Redis's order.
 pub(super) fn flags(client: &Client) -> String {
     let letters = [
+        ('P', client.special.has(Special::SUBSCRIBED)),
         ('b', client.held == Some(Held::Paused)),
         ('c', client.closing == Closing::AfterReply),
         ('A', client.closing == Closing::Now),
@@ -58,7 +60,14 @@ pub(super) fn write(line: &mut Vec<u8>, core: &Core, client: &Client, own: Optio
     line.int("idle", (now_ms - session.last_active_ms) / 1000);
     line.text("flags", flags(client).as_bytes());
     line.count("db", client.db as u64);
-    line.raw(" sub=0 psub=0 ssub=0 multi=-1 watch=0");
+    let subscriptions = |kind| {
+        let all = session.subscriptions.as_ref();
+        all.map_or(0, |all| all.of(kind).len() as u64)
+    };
+    line.count("sub", subscriptions(Kind::Channel));
+    line.count("psub", subscriptions(Kind::Pattern));
+    line.count("ssub", subscriptions(Kind::Sharded));
+    line.raw(" multi=-1 watch=0");
     line.count("qbuf", input as u64);
     line.raw(" qbuf-free=0");
     line.count("argv-mem", argv as u64);
