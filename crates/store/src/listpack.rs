@@ -502,6 +502,41 @@ impl Listpack {
         self.0.set_note(self.0.note() - removed as u32);
     }
 
+    /// Keeps the elements that `keep` says, which it is asked about in order; answers how many it
+    /// removed.
+    pub fn retain(&mut self, mut keep: impl FnMut(Element<'_>) -> bool) -> usize {
+        let len = self.0.len();
+        let (mut from, mut to, mut removed) = (0, 0, 0);
+        while let Some((element, next)) = self.entries().step(from) {
+            if keep(element) {
+                if from != to {
+                    self.0.bytes_mut().copy_within(from..next, to);
+                }
+                to += next - from;
+            } else {
+                removed += 1;
+            }
+            from = next;
+        }
+        self.0.open(to, len - to, 0);
+        self.0.set_note(self.0.note() - removed);
+        removed as usize
+    }
+
+    /// A pack of `len` entries that stand elsewhere.
+    pub(crate) fn of_entries(entries: Entries<'_>, len: usize) -> Listpack {
+        let mut pack = Listpack::new();
+        pack.0.splice(0, 0, entries.0);
+        pack.0.set_note(len as u32);
+        pack
+    }
+
+    /// Cuts all from a position, or the end, on away, which leaves `len` elements.
+    pub(crate) fn truncate(&mut self, pos: Pos, len: usize) {
+        self.0.open(pos as usize, self.0.len() - pos as usize, 0);
+        self.0.set_note(len as u32);
+    }
+
     /// Puts all elements of another one behind.
     pub fn append(&mut self, other: &Listpack) {
         self.0.splice(self.0.len(), 0, other.0.bytes());
@@ -789,6 +824,7 @@ mod tests {
         Replace(usize, Vec<u8>),
         Remove(usize, usize),
         RemoveRange(i64, usize),
+        Retain(u8),
         Rotate(usize),
     }
 
@@ -812,6 +848,7 @@ mod tests {
             (at(), element()).prop_map(|(at, e)| Edit::Replace(at, e)),
             (at(), 0usize..4).prop_map(|(at, n)| Edit::Remove(at, n)),
             (-20i64..20, 0usize..4).prop_map(|(at, n)| Edit::RemoveRange(at, n)),
+            any::<u8>().prop_map(Edit::Retain),
             at().prop_map(Edit::Rotate),
         ]
     }
@@ -855,6 +892,12 @@ mod tests {
                 if (0..len as i64).contains(&i) {
                     model.drain(i as usize..(i as usize + n).min(len));
                 }
+            }
+            Edit::Retain(mask) => {
+                let keep = |text: &[u8]| text.last().is_some_and(|last| last & mask != 0);
+                let removed = pack.retain(|element| element.with(keep));
+                model.retain(|element| keep(element));
+                assert_eq!(removed, len - model.len());
             }
             Edit::Rotate(at) => {
                 let Some(i) = place(at) else { return };
