@@ -39,6 +39,15 @@ pub enum Node<'a> {
     Packed(&'a [u8], usize),
 }
 
+impl<'a> Node<'a> {
+    fn of((entries, len, alone): (Entries<'a>, usize, bool)) -> Node<'a> {
+        match entries.get(0) {
+            Element::Bytes(text) if alone => Node::Plain(text),
+            _ => Node::Packed(entries.0, len),
+        }
+    }
+}
+
 impl Default for List {
     fn default() -> List {
         List::Packed(Listpack::default())
@@ -101,7 +110,7 @@ impl List {
     }
 
     /// Removes `n` elements, or as many as there are, from an end.
-    pub fn drop(&mut self, end: End, n: usize) {
+    pub fn cut(&mut self, end: End, n: usize) {
         match self {
             List::Packed(pack) => {
                 let n = n.min(pack.len());
@@ -111,7 +120,7 @@ impl List {
                 };
                 pack.remove_range(first as i64, n);
             }
-            List::Chunks(chunks) => chunks.drop(end, n),
+            List::Chunks(chunks) => chunks.cut(end, n),
         }
     }
 
@@ -215,13 +224,9 @@ impl List {
 
     /// The list as a dump has it.
     pub fn nodes(&self) -> Vec<Node<'_>> {
-        let node = |(entries, len, alone): (Entries<'_>, usize, bool)| match entries.get(0) {
-            Element::Bytes(text) if alone => Node::Plain(text),
-            _ => Node::Packed(entries.0, len),
-        };
         match self {
             List::Packed(pack) => vec![Node::Packed(pack.entries().0, pack.len())],
-            List::Chunks(chunks) => chunks.iter().map(node).collect(),
+            List::Chunks(chunks) => chunks.iter().map(Node::of).collect(),
         }
     }
 }

@@ -269,20 +269,20 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// What an element is compared with many times.
-pub(crate) struct Needle<'a> {
+/// What many elements are compared with.
+pub struct Needle<'a> {
     text: &'a [u8],
     value: Option<i64>,
 }
 
 impl<'a> Needle<'a> {
-    pub(crate) fn new(text: &'a [u8]) -> Needle<'a> {
+    pub fn new(text: &'a [u8]) -> Needle<'a> {
         let value = integer(text);
         Needle { text, value }
     }
 
     #[inline]
-    pub(crate) fn is(&self, element: Element<'_>) -> bool {
+    pub fn is(&self, element: Element<'_>) -> bool {
         match element {
             Element::Int(value) => self.value == Some(value),
             Element::Bytes(bytes) => self.text == bytes,

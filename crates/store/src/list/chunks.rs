@@ -276,7 +276,11 @@ impl Chunks {
         match end {
             _ if self.bound.is_large(text) => {
                 self.close();
-                let at = if end == End::Head { 0 } else { self.packs.len() };
+                let at = if end == End::Head {
+                    0
+                } else {
+                    self.packs.len()
+                };
                 self.put(at, Chunk::of(text));
             }
             End::Head => self.push_front(text),
@@ -326,7 +330,7 @@ impl Chunks {
                 then(entries.get(entries.before(entries.0.len())?))
             }
         };
-        self.drop(end, 1);
+        self.cut(end, 1);
         Some(result)
     }
 
@@ -339,7 +343,7 @@ impl Chunks {
     }
 
     /// Removes `n` elements, or as many as there are, from an end.
-    pub fn drop(&mut self, end: End, n: usize) {
+    pub fn cut(&mut self, end: End, n: usize) {
         let mut left = n.min(self.len);
         self.len -= left;
         while left > 0 {
@@ -567,8 +571,28 @@ impl Chunks {
         removed
     }
 
+    /// Compares what is counted with what is there.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let mut len = self.front.len();
+        assert_eq!(
+            self.front
+                .entries()
+                .between(0, self.front.bytes_len())
+                .count(),
+            len
+        );
+        for chunk in &self.packs {
+            assert!(chunk.len > 0 && chunk.pack.iter().count() == chunk.len as usize);
+            len += chunk.len as usize;
+        }
+        assert_eq!(len, self.len);
+        let held: usize = self.packs.iter().map(|chunk| chunk.pack.memory()).sum();
+        assert_eq!(held, self.held);
+    }
+
     /// The chunks, for a dump: entries and their number, and whether it is one large element.
-    pub fn iter(&self) -> impl Iterator<Item = (Entries<'_>, usize, bool)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Entries<'_>, usize, bool)> {
         (0..self.segments()).map(|i| {
             let (entries, len) = self.segment(i);
             (entries, len, self.is_alone(i))
@@ -595,7 +619,11 @@ fn insert_at(pack: &mut Listpack, k: usize, text: &[u8]) {
 pub fn remove(pack: &mut Listpack, needle: &Needle<'_>, end: End, n: usize) -> usize {
     let mut kept = match end {
         End::Head => 0,
-        End::Tail => pack.iter().filter(|e| needle.is(*e)).count().saturating_sub(n),
+        End::Tail => pack
+            .iter()
+            .filter(|e| needle.is(*e))
+            .count()
+            .saturating_sub(n),
     };
     let mut left = n;
     pack.retain(|element| {
