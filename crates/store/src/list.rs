@@ -96,15 +96,10 @@ impl List {
     #[inline]
     pub fn pop<R>(&mut self, end: End, then: impl FnOnce(Element<'_>) -> R) -> Option<R> {
         match self {
-            List::Packed(pack) => {
-                let pos = match end {
-                    End::Head => pack.first()?,
-                    End::Tail => pack.last()?,
-                };
-                let result = then(pack.get(pos));
-                pack.remove(pos);
-                Some(result)
-            }
+            List::Packed(pack) => match end {
+                End::Head => pack.pop_front(then),
+                End::Tail => pack.pop_back(then),
+            },
             List::Chunks(chunks) => chunks.pop(end, then),
         }
     }

@@ -102,19 +102,27 @@ fn pop_many(ctx: &mut Context<'_>, end: End) -> Outcome {
 fn popped(ctx: &mut Context<'_>) -> usize {
     let count = match ctx.args.len() {
         3 => ctx.integer(2).unwrap_or(0),
-        _ => 1,
+        _ => 0,
     };
-    usize::try_from(count).map_or(0, |n| n.min(length(ctx, 1)))
+    up_to(count, || length(ctx, 1))
 }
 
 /// Elements that LMPOP removes.
 fn popped_of_first(ctx: &mut Context<'_>) -> usize {
     // Without a count, an end stands last.
-    let count = ctx.integer(ctx.args.len() - 1).unwrap_or(1);
-    let n = usize::try_from(count).unwrap_or(0);
+    let count = ctx.integer(ctx.args.len() - 1).unwrap_or(0);
     let keys = ctx.args.len().saturating_sub(2);
-    let mut lengths = (2..keys).map(|i| length(ctx, i));
-    n.min(lengths.find(|len| *len > 0).unwrap_or(0))
+    let mut first = || (2..keys).map(|i| length(ctx, i)).find(|len| *len > 0);
+    up_to(count, || first().unwrap_or(0))
+}
+
+/// The smaller of a count and a length, which is asked for only if it matters.
+fn up_to(count: i64, length: impl FnOnce() -> usize) -> usize {
+    match usize::try_from(count) {
+        Ok(n @ ..1000) => n,
+        Ok(n) => n.min(length()),
+        Err(_) => 0,
+    }
 }
 
 /// Removes up to `count` elements and answers them as an array.

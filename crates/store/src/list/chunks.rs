@@ -321,25 +321,31 @@ impl Chunks {
     #[inline]
     pub fn pop<R>(&mut self, end: End, then: impl FnOnce(Element<'_>) -> R) -> Option<R> {
         let result = match end {
-            End::Head => {
-                let (entries, _) = self.first()?;
-                then(entries.get(0))
-            }
-            End::Tail => {
-                let (entries, _) = self.last()?;
-                then(entries.get(entries.before(entries.0.len())?))
-            }
-        };
-        self.cut(end, 1);
+            End::Head => self.pop_front(then),
+            End::Tail => self.pop_back(then),
+        }?;
+        self.len -= 1;
         Some(result)
     }
 
-    fn first(&self) -> Option<(Entries<'_>, usize)> {
-        (self.len > 0).then(|| self.segment(0))
+    fn pop_front<R>(&mut self, then: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        if self.front.is_empty() {
+            if self.packs.front()?.len == 1 {
+                return Some(then(self.take(0).pack.get(0)));
+            }
+            self.open();
+        }
+        self.front.pop_front(then)
     }
 
-    fn last(&self) -> Option<(Entries<'_>, usize)> {
-        (self.len > 0).then(|| self.segment(self.segments() - 1))
+    fn pop_back<R>(&mut self, then: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        match self.packs.back() {
+            None => self.front.pop_back(then),
+            Some(chunk) if chunk.len == 1 => {
+                Some(then(self.take(self.packs.len() - 1).pack.get(0)))
+            }
+            Some(_) => self.edit(self.packs.len() - 1, |pack| pack.pop_back(then)),
+        }
     }
 
     /// Removes `n` elements, or as many as there are, from an end.

@@ -7,6 +7,7 @@
 //!
 //! The buffer stays when the chunk is full and becomes a pack, and the next chunk is made in it.
 
+use crate::element::Element;
 use crate::listpack::{Entries, Entry, Listpack};
 
 #[derive(Clone, Default)]
@@ -75,6 +76,26 @@ impl Front {
         self.bytes.resize(end + entry.len(), 0);
         entry.write(&mut self.bytes[end..]);
         self.len += 1;
+    }
+
+    /// Removes the element at the head and hands it to `then`.
+    #[inline]
+    pub fn pop_front<R>(&mut self, then: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        let (element, next) = self.entries().step(0)?;
+        let result = then(element);
+        self.start += next;
+        self.len -= 1;
+        Some(result)
+    }
+
+    /// Removes the element at the tail and hands it to `then`.
+    pub fn pop_back<R>(&mut self, then: impl FnOnce(Element<'_>) -> R) -> Option<R> {
+        let entries = self.entries();
+        let pos = entries.before(entries.0.len())?;
+        let result = then(entries.get(pos));
+        self.bytes.truncate(self.start + pos);
+        self.len -= 1;
+        Some(result)
     }
 
     /// Removes elements from the head, of which there are as many.
