@@ -21,6 +21,7 @@ mod idle;
 mod info;
 mod judged;
 mod limits;
+mod list;
 mod order;
 mod overload;
 mod protocol;

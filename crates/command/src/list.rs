@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form};
 use crate::spec::{Outcome, Spec, Weight};
-use crate::string::{range, wrote};
+use crate::string::wrote;
 use resp::Args;
 use store::list::{End, List, Place};
 use store::{Collection, Limits, Look};
@@ -73,6 +73,15 @@ fn element<'a>(args: Args<'a>, i: usize) -> Result<&'a [u8], Error> {
     Ok(text)
 }
 
+/// The first index and the number of what `start` and `stop` select of `len` elements, negative ones
+/// counted from the tail.
+fn range(start: i64, stop: i64, len: usize) -> Option<(usize, usize)> {
+    let len = len as i64;
+    let from_head = |i: i64| if i < 0 { i + len } else { i };
+    let (first, last) = (from_head(start).max(0), from_head(stop).min(len - 1));
+    (first <= last).then(|| (first as usize, (last - first + 1) as usize))
+}
+
 /// How long the list at argument `i` is, without a trace.
 fn length(ctx: &mut Context<'_>, i: usize) -> usize {
     let key = ctx.key(i);
@@ -85,8 +94,7 @@ fn ranged(ctx: &mut Context<'_>) -> usize {
     let (Ok(start), Ok(stop)) = (ctx.integer(2), ctx.integer(3)) else {
         return 0;
     };
-    let range = range(start, stop, length(ctx, 1) as u64);
-    range.map_or(0, |(first, last)| (last - first + 1) as usize)
+    range(start, stop, length(ctx, 1)).map_or(0, |(_, n)| n)
 }
 
 /// What LTRIM's work is in elements: it frees packs of hundreds.
@@ -258,8 +266,8 @@ fn lrange(ctx: &mut Context<'_>) -> Outcome {
     let (start, stop) = (ctx.integer(2)?, ctx.integer(3)?);
     let list = ctx.shard.read::<List>(ctx.db, key, Look::Use)?;
     let found = list.and_then(|list| {
-        let (first, last) = range(start, stop, list.len() as u64)?;
-        Some((list, first as usize, (last - first + 1) as usize))
+        let (first, n) = range(start, stop, list.len())?;
+        Some((list, first, n))
     });
     let Some((list, first, n)) = found else {
         ctx.reply.array(0);
@@ -360,11 +368,8 @@ fn ltrim(ctx: &mut Context<'_>) -> Outcome {
         return Ok(Effect::Read);
     };
     let len = list.len();
-    let (first, end) = match range(start, stop, len as u64) {
-        Some((first, last)) => (first as usize, last as usize + 1),
-        None => (len, len),
-    };
-    list.cut(End::Tail, len - end);
+    let (first, n) = range(start, stop, len).unwrap_or((len, 0));
+    list.cut(End::Tail, len - first - n);
     list.cut(End::Head, first);
     let changed = list.len() < len;
     list.shrink(&ctx.settings.limits);
