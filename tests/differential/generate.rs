@@ -49,6 +49,26 @@ const TEMPLATES: &[&str] = &[
     "BITOP NOT key key",
     "BITFIELD key field+",
     "BITFIELD_RO key GET field-type field-offset",
+    "LPUSH list element+",
+    "RPUSH list element+",
+    "RPUSH list element+",
+    "LPUSHX list element+",
+    "RPUSHX list element+",
+    "LPOP list [index]",
+    "RPOP list [index]",
+    "LLEN list",
+    "LRANGE list index index",
+    "LINDEX list index",
+    "LSET list index element",
+    "LREM list index element",
+    "LTRIM list index index",
+    "LINSERT list (BEFORE|AFTER) element element",
+    "LPOS list element [RANK index] [COUNT index] [MAXLEN index]",
+    "LMOVE list list (LEFT|RIGHT) (LEFT|RIGHT)",
+    "RPOPLPUSH list list",
+    "LMPOP 1 list (LEFT|RIGHT) [COUNT index]",
+    "LMPOP 2 list list (LEFT|RIGHT) [COUNT index]",
+    "LMPOP integer list list (LEFT|RIGHT)",
     "DEL key+",
     "UNLINK key+",
     "EXISTS key+",
@@ -225,6 +245,18 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
     let word: Vec<u8> = match kind {
         "key" => key(seed),
         "value" => value(seed),
+        // Mostly keys that no command on strings has.
+        "list" if !seed.one_in(10) => format!("l{}", seed.below(3)).into_bytes(),
+        "list" => key(seed),
+        // Mostly few, so that they are found again.
+        "element" => match seed.below(8) {
+            0 => value(seed),
+            1 => vec![b'e'; *seed.pick(&[63, 64, 1000, 4095, 4096, 8192, 8193])],
+            _ => pick(
+                seed,
+                &["a", "b", "c", "1", "2", "-1", "4096", "70000", "01", ""],
+            ),
+        },
         "pair" => {
             command.push(key(seed));
             value(seed)

@@ -172,15 +172,16 @@ impl Pair {
         ours: &mut Connection,
         key: &[u8],
     ) -> Option<String> {
-        let questions: [&[&[u8]]; 5] = [
+        let questions: [&[&[u8]]; 6] = [
             &[b"TYPE", key],
             &[b"GET", key],
+            &[b"LRANGE", key, b"0", b"-1"],
             &[b"PTTL", key],
             &[b"STRLEN", key],
             &[b"OBJECT", b"ENCODING", key],
         ];
-        let asked = if self.valkey { 4 } else { 5 };
-        let mut asked = questions.into_iter().take(asked);
+        let encodings = usize::from(!self.valkey);
+        let mut asked = questions.into_iter().take(questions.len() - 1 + encodings);
         asked.find_map(|words| difference(theirs, ours, words))
     }
 

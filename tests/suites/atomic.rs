@@ -233,6 +233,32 @@ fn expiring(seed: &mut Seed) -> Vec<String> {
     ))
 }
 
+/// An element is passed on from list to list, and always in one of them.
+const PASSED: Promise = Promise {
+    first: &["RPUSH place:0 element"],
+    changes: &[
+        |seed| words(&format!("RPOPLPUSH {} {}", place(seed), place(seed))),
+        |seed| {
+            let (from, to) = (place(seed), place(seed));
+            words(&format!("LMOVE {from} {to} LEFT RIGHT"))
+        },
+        // Takes nothing from nowhere.
+        |_| words("LMPOP 3 nowhere:0 nowhere:1 nowhere:2 LEFT COUNT 2"),
+    ],
+    looks: &[
+        ("DBSIZE", |reply| is(1, reply)),
+        ("KEYS *", |reply| match reply.items().len() {
+            1 => Ok(()),
+            _ => Err("one key expected".to_owned()),
+        }),
+        (
+            "EXISTS place:0 place:1 place:2 place:3 place:4 place:5 place:6 place:7 place:8 place:9 \
+             place:10 place:11",
+            |reply| is(1, reply),
+        ),
+    ],
+};
+
 /// A database is swapped as a whole: its keys are those of one or those of the other.
 const SWAPPED: Promise = Promise {
     first: &[
@@ -329,7 +355,8 @@ fn run_once(server: &Server, promise: &Promise, run: u64) -> usize {
     });
     assert_eq!(connection.line("FLUSHALL"), Value::ok());
     for line in promise.first {
-        assert_eq!(connection.line(line), Value::ok());
+        let reply = connection.line(line);
+        assert!(!reply.is_error(), "{line}: {reply}");
     }
     let first = Seed::of_run(run);
     println!("TEST_SEED={first}");
@@ -378,6 +405,11 @@ fn what_is_set_together_is_seen_together() {
 #[test]
 fn copies_are_of_one_moment() {
     is_kept(&COPIED);
+}
+
+#[test]
+fn an_element_is_always_in_one_list() {
+    is_kept(&PASSED);
 }
 
 #[test]

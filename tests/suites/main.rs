@@ -22,6 +22,7 @@ mod idle;
 mod info;
 mod judged;
 mod limits;
+mod list;
 mod order;
 mod overload;
 mod protocol;

@@ -16,6 +16,7 @@ mod idle;
 mod info;
 mod judged;
 mod limits;
+mod list;
 mod protocol;
 mod pubsub;
 mod scan;

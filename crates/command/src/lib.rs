@@ -15,6 +15,7 @@ pub mod generic;
 pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
+pub mod list;
 pub mod spec;
 pub mod stream;
 pub mod string;
@@ -33,6 +34,7 @@ pub use spec::{
 pub static FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
+    list::COMMANDS,
     stream::COMMANDS,
     generic::COMMANDS,
     generic::expire::COMMANDS,

@@ -41,8 +41,9 @@ fn class(len: usize) -> usize {
     if size <= 128 {
         return size.next_multiple_of(16);
     }
-    let step = (size - 1).next_power_of_two() / 8;
-    size.next_multiple_of(step.max(16))
+    // A power of two.
+    let step = ((size - 1).next_power_of_two() / 8).max(16);
+    (size + step - 1) & !(step - 1)
 }
 
 fn layout(len: usize) -> Layout {

@@ -292,7 +292,7 @@ macro_rules! words {
 thin!(Listpack, Intset);
 
 words! {
-    List { Packed = 0 }
+    List { Packed = 0, Chunks = 1 }
     Set { Ints = 0, Packed = 1 }
     Hash { Packed = 0 }
     Zset { Packed = 0 }

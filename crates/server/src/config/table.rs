@@ -145,6 +145,7 @@ macro_rules! checked {
 const ACL: Support = NoEffect("there are no ACL users yet, only requirepass");
 const ALWAYS_SLICED: Support = NoEffect("memory is always freed in small slices");
 const CLUSTER: Support = NoEffect("cluster mode is not there yet");
+const COMPRESSION: Support = NoEffect("no chunk of a list is compressed");
 const CRASHES: Support = NoEffect("a crash always writes its report and never tests memory");
 const DEBUGGING: Support = NoEffect("it is for debugging Redis itself");
 const DEFRAG: Support = NoEffect("memory is not defragmented");
@@ -277,8 +278,8 @@ pub static DIRECTIVES: &[Directive] = &[
     // Data types.
     d("hash-max-listpack-entries", COUNT, "512", Anytime, TYPES).alias("hash-max-ziplist-entries"),
     d("hash-max-listpack-value", BYTES, "64", Anytime, TYPES).alias("hash-max-ziplist-value"),
-    d("list-max-listpack-size", int(i32::MIN as i64, I32), "-2", Anytime, TYPES).alias("list-max-ziplist-size"),
-    d("list-compress-depth", NUMBER, "0", Anytime, TYPES),
+    d("list-max-listpack-size", int(i32::MIN as i64, I32), "-2", Anytime, Supported).alias("list-max-ziplist-size"),
+    d("list-compress-depth", NUMBER, "0", Anytime, COMPRESSION),
     d("set-max-intset-entries", COUNT, "512", Anytime, TYPES),
     d("set-max-listpack-entries", COUNT, "128", Anytime, TYPES),
     d("set-max-listpack-value", COUNT, "64", Anytime, TYPES),
