@@ -9,6 +9,7 @@
 
 pub mod bitmap;
 pub mod context;
+pub mod cursor;
 pub mod debug;
 pub mod error;
 pub mod generic;
