@@ -16,6 +16,7 @@ pub mod generic;
 pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
+pub mod set;
 pub mod spec;
 pub mod stream;
 pub mod string;
@@ -34,6 +35,7 @@ pub use spec::{
 pub static FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
+    set::COMMANDS,
     stream::COMMANDS,
     generic::COMMANDS,
     generic::expire::COMMANDS,
