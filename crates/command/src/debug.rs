@@ -14,6 +14,7 @@ use resp::number::{Decimal, parse_i64};
 use sha1::{Digest, Sha1};
 use std::fmt::Write;
 use store::entry::NewValue;
+use store::set::Set;
 use store::shard::{Expiry, Item, Type};
 use store::{Look, Shard, Str, glob};
 
@@ -96,10 +97,18 @@ fn mix_value(sum: &mut Sum, item: Item<'_>) {
         Ok(Str::Int(v)) => sum.mix(Decimal::signed(v).as_bytes()),
         Ok(Str::Bytes(b)) => sum.mix(b),
         Ok(Str::Blob(b)) => sum.mix(b.bytes()),
-        Err(_) => {}
+        Err(_) => mix_collection(sum, item),
     }
     if item.expiry().is_some() {
         sum.xor(b"!!expire!!");
+    }
+}
+
+fn mix_collection(sum: &mut Sum, item: Item<'_>) {
+    if let Ok(set) = item.held::<Set>() {
+        for member in set.iter() {
+            member.with(|text| sum.xor(text));
+        }
     }
 }
 
