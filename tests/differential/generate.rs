@@ -69,6 +69,28 @@ const TEMPLATES: &[&str] = &[
     "LMPOP 1 list (LEFT|RIGHT) [COUNT index]",
     "LMPOP 2 list list (LEFT|RIGHT) [COUNT index]",
     "LMPOP integer list list (LEFT|RIGHT)",
+    "SADD key member+",
+    "SADD key member+",
+    "SADD key members",
+    "SREM key member+",
+    "SISMEMBER key member",
+    "SMISMEMBER key member+",
+    "SCARD key",
+    "SMEMBERS key",
+    "SMOVE key key member",
+    "SPOP key (0|-1|1000000)",
+    "SRANDMEMBER key",
+    "SRANDMEMBER key (0|1|3|100|-1|-7|abc)",
+    "SINTER key+",
+    "SUNION key+",
+    "SDIFF key+",
+    "SINTERCARD 2 key key [LIMIT index]",
+    "SINTERCARD index key+",
+    "SINTERSTORE key key+",
+    "SUNIONSTORE key key+",
+    "SDIFFSTORE key key+",
+    "SSCAN key 0 [COUNT 1000] [MATCH pattern]",
+    "SSCAN key integer COUNT integer",
     "DEL key+",
     "UNLINK key+",
     "EXISTS key+",
@@ -82,7 +104,7 @@ const TEMPLATES: &[&str] = &[
     "SWAPDB db db",
     "DBSIZE",
     "KEYS pattern",
-    "SCAN 0 COUNT 1000 [MATCH pattern] [TYPE (string|list|hash)]",
+    "SCAN 0 COUNT 1000 [MATCH pattern] [TYPE (string|list|set|hash)]",
     "SCAN integer COUNT integer",
     "RANDOMKEY",
     "EXPIRE key seconds [(NX|XX|GT|LT)]",
@@ -132,6 +154,10 @@ pub fn is_later(command: &Command) -> bool {
 
 /// How seldom the commands are that empty a database or forget the connection's state.
 const RARE: &[(&str, usize)] = &[("FLUSHDB", 20), ("RESET", 10), ("SWAPDB", 3), ("HELLO", 3)];
+
+/// Commands that are generated with the counts of their templates only: without one, or with another,
+/// what they leave is not known beforehand, or a real Redis goes on for ever.
+const DRAWN: &[&str] = &["SPOP", "SRANDMEMBER"];
 
 /// The first words of a template that name its command, in lower case: `object|encoding`.
 fn name(template: &str) -> Vec<String> {
@@ -214,7 +240,8 @@ impl Generator {
         if seed.one_in(4) {
             command[0].make_ascii_lowercase();
         }
-        if seed.one_in(25) {
+        let drawn = DRAWN.iter().any(|name| template.starts_with(name));
+        if seed.one_in(25) && !drawn {
             spoil(seed, &mut command);
         }
         command
@@ -261,6 +288,8 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
             command.push(key(seed));
             value(seed)
         }
+        "member" => member(seed),
+        "members" => return members(seed, command),
         "missing" => b"no such key".to_vec(),
         "integer" => pick(seed, INTEGERS),
         "index" => small_or(seed, 40, -40, INTEGERS),
@@ -359,6 +388,25 @@ fn value(seed: &mut Seed) -> Vec<u8> {
             seed.bytes(length)
         }
     }
+}
+
+/// A member of a set, mostly one that others have too.
+fn member(seed: &mut Seed) -> Vec<u8> {
+    match seed.below(12) {
+        0 => value(seed),
+        1 => pick(seed, INTEGERS),
+        2 => b"e".repeat(*seed.pick(&[64, 65, 127, 128, 300])),
+        3 | 4 => format!("e{}", seed.below(20)).into_bytes(),
+        _ => (seed.below(30) as i64 - 5).to_string().into_bytes(),
+    }
+}
+
+/// So many members that encodings change.
+fn members(seed: &mut Seed, command: &mut Command) {
+    let many = *seed.pick(&[60, 100, 130, 300, 520]);
+    let from = seed.below(100);
+    let before = *seed.pick(&["", "", "e"]);
+    command.extend((from..from + many).map(|i| format!("{before}{i}").into_bytes()));
 }
 
 fn field(seed: &mut Seed, command: &mut Command) {

@@ -16,6 +16,8 @@ enum Rule {
     SameType,
     /// Two numbers this close, or two equal ones below zero.
     Near(i64),
+    /// Arrays of as many elements, or two things of one type.
+    Length,
     /// A cursor, and keys in any order; compared if one call returned them all.
     Scan,
     /// Lines of `name=value`, of which only those count that a server can know beforehand.
@@ -41,7 +43,11 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         ("pttl" | "pexpiretime", _) => Rule::Near(NEAR_MS),
         ("ttl" | "expiretime", _) => Rule::Near(NEAR_MS / 1000),
         ("keys", _) | ("config", "get") | ("command", "list") => Rule::Sorted,
+        ("smembers" | "sinter" | "sunion" | "sdiff", _) => Rule::Sorted,
+        ("spop" | "srandmember", _) => Rule::Length,
         ("scan", "0") => Rule::Scan,
+        ("sscan", _) if word(2).is_some_and(|cursor| cursor == "0") => Rule::Scan,
+        ("sscan", _) => Rule::SameType,
         // What any other cursor means is the server's own business.
         ("scan", _) => Rule::SameType,
         ("hello", _) => Rule::Hello,
@@ -68,7 +74,8 @@ pub fn same(words: &[Vec<u8>], theirs: &Value, ours: &Value) -> bool {
     match rule(words) {
         Rule::Exact => theirs == ours,
         Rule::Sorted => theirs.clone().sorted() == ours.clone().sorted(),
-        Rule::SameType => std::mem::discriminant(theirs) == std::mem::discriminant(ours),
+        Rule::SameType => same_type(theirs, ours),
+        Rule::Length => same_type(theirs, ours) && length(theirs) == length(ours),
         Rule::Near(distance) => match (theirs, ours) {
             (Value::Int(a), Value::Int(b)) if *a >= 0 && *b >= 0 => {
                 a.abs_diff(*b) <= distance as u64
@@ -86,6 +93,17 @@ pub fn same(words: &[Vec<u8>], theirs: &Value, ours: &Value) -> bool {
         Rule::ClientFields => client_fields(theirs) == client_fields(ours),
         Rule::Hello => hello_fields(theirs) == hello_fields(ours),
         Rule::DebugObject => debug_object_fields(theirs) == debug_object_fields(ours),
+    }
+}
+
+fn same_type(theirs: &Value, ours: &Value) -> bool {
+    std::mem::discriminant(theirs) == std::mem::discriminant(ours)
+}
+
+fn length(reply: &Value) -> Option<usize> {
+    match reply {
+        Value::Array(items) | Value::Set(items) => Some(items.len()),
+        _ => None,
     }
 }
 

@@ -15,6 +15,7 @@ use sha1::{Digest, Sha1};
 use std::fmt::Write;
 use store::entry::NewValue;
 use store::list::{End, List};
+use store::set::Set;
 use store::shard::{Expiry, Item, Type};
 use store::{Look, Shard, Str, glob};
 
@@ -110,6 +111,11 @@ fn mix_collection(sum: &mut Sum, item: Item<'_>) {
             element.with(|text| sum.mix(text));
             true
         });
+    }
+    if let Ok(set) = item.held::<Set>() {
+        for member in set.iter() {
+            member.with(|text| sum.xor(text));
+        }
     }
 }
 

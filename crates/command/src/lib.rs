@@ -9,6 +9,7 @@
 
 pub mod bitmap;
 pub mod context;
+pub mod cursor;
 pub mod debug;
 pub mod error;
 pub mod generic;
@@ -16,6 +17,7 @@ pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
 pub mod list;
+pub mod set;
 pub mod spec;
 pub mod stream;
 pub mod string;
@@ -35,6 +37,7 @@ pub static FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
     list::COMMANDS,
+    set::COMMANDS,
     stream::COMMANDS,
     generic::COMMANDS,
     generic::expire::COMMANDS,

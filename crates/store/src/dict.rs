@@ -56,7 +56,7 @@ pub struct Dict {
 }
 
 /// Where an element is, until the next change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     page: u32,
     bucket: u32,

@@ -293,7 +293,7 @@ thin!(Listpack, Intset);
 
 words! {
     List { Packed = 0, Chunks = 1 }
-    Set { Ints = 0, Packed = 1 }
+    Set { Ints = 0, Packed = 1, Table = 2 }
     Hash { Packed = 0 }
     Zset { Packed = 0 }
     Stream { Nodes = 0 }

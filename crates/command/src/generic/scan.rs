@@ -5,12 +5,13 @@
 //! leaves room above them for the number of a shard.
 
 use crate::context::Context;
+use crate::cursor::{self, INVALID_CURSOR, Options, Pattern};
 use crate::error::Error;
 use crate::spec::{Argument, ArgumentKind, Command, Effect, Flags, Form, Merge, Outcome, Spec};
 use resp::Reply;
-use resp::number::{Decimal, parse_u64_loose};
+use resp::number::parse_u64_loose;
 use store::Look;
-use store::glob::{self, matches};
+use store::glob;
 use store::table::CURSOR_BITS;
 
 pub static COMMANDS: &[Command] = &[
@@ -92,7 +93,10 @@ fn keys(ctx: &mut Context<'_>) -> Outcome {
         }
         return Ok(Effect::Read);
     }
-    let filter = Filter::new(Some(pattern), None);
+    let filter = Filter {
+        pattern: Pattern::new(Some(pattern)),
+        type_name: None,
+    };
     let mark = ctx.reply.mark();
     let mut n = 0;
     let reply = &mut *ctx.reply;
@@ -116,41 +120,34 @@ fn randomkey(ctx: &mut Context<'_>) -> Outcome {
 
 fn scan(ctx: &mut Context<'_>) -> Outcome {
     let cursor = parse_u64_loose(ctx.args.get(1)).ok_or(INVALID_CURSOR)?;
-    let options = Options::parse(ctx)?;
+    let (count, filter) = options(ctx)?;
     let mut cursor = decode(cursor, ctx.settings.shards);
     // The cursor comes first in the reply but is known last.
     let mut found = Reply::new(ctx.reply.protocol());
     let mut n = 0;
     let mut visited = 0;
     // Sparse buckets end a call too.
-    let mut buckets = options.count.saturating_mul(BUCKETS_PER_KEY);
+    let mut buckets = count.saturating_mul(BUCKETS_PER_KEY);
     loop {
         cursor = ctx.shard.scan(ctx.db, cursor, |item| {
             visited += 1;
-            if options.filter.accepts(item.key(), item.value_type().name()) {
+            if filter.accepts(item.key(), item.value_type().name()) {
                 found.bulk(item.key());
                 n += 1;
             }
         });
         buckets -= 1;
-        if cursor == 0 || visited >= options.count || buckets == 0 {
+        if cursor == 0 || visited >= count || buckets == 0 {
             break;
         }
     }
-    ctx.reply.array(2);
     let cursor = encode(cursor, ctx.settings.shard, ctx.settings.shards);
-    ctx.reply.bulk(Decimal::unsigned(cursor).as_bytes());
-    ctx.reply.array(n);
-    ctx.reply.raw(found.bytes());
+    cursor::reply(ctx.reply, cursor, n, &found);
     Ok(Effect::Read)
 }
 
-/// Keys that a call looks at, about, when the client does not say.
-const DEFAULT_COUNT: u64 = 10;
 /// Buckets that a call looks at, at most, for each key it was asked for.
 const BUCKETS_PER_KEY: u64 = 10;
-
-const INVALID_CURSOR: Error = Error::fixed("ERR invalid cursor");
 
 // A walk visits one shard after the other. A cursor is the place within a shard times the number of
 // shards, plus the shard's number: 0 is the beginning of the first shard, and of the walk.
@@ -177,61 +174,33 @@ pub fn shard_of_cursor(text: &[u8], shards: usize) -> usize {
 
 /// Which keys a walk answers.
 struct Filter<'a> {
-    /// `None` if every name matches. Not the same as `*`, which matches no empty name.
-    pattern: Option<&'a [u8]>,
+    pattern: Pattern<'a>,
     type_name: Option<&'a [u8]>,
 }
 
-impl<'a> Filter<'a> {
-    fn new(pattern: Option<&'a [u8]>, type_name: Option<&'a [u8]>) -> Filter<'a> {
-        Filter {
-            pattern: pattern.filter(|p| *p != b"*"),
-            type_name,
-        }
-    }
-
+impl Filter<'_> {
     fn accepts(&self, key: &[u8], type_name: &str) -> bool {
         self.type_name
             .is_none_or(|t| t.eq_ignore_ascii_case(type_name.as_bytes()))
-            && self.pattern.is_none_or(|p| matches(p, key, false))
+            && self.pattern.accepts(key)
     }
 }
 
-struct Options<'a> {
-    count: u64,
-    filter: Filter<'a>,
-}
-
-impl<'a> Options<'a> {
-    /// Reads the arguments after the cursor. A type that does not exist matches no key.
-    fn parse(ctx: &Context<'a>) -> Result<Options<'a>, Error> {
-        let mut count = DEFAULT_COUNT;
-        let (mut pattern, mut type_name) = (None, None);
-        let mut i = 2;
-        while i < ctx.args.len() {
-            let Some(value) = ctx.args.opt(i + 1) else {
-                return Err(Error::SYNTAX);
-            };
-            if ctx.args.is(i, "count") {
-                let n = ctx.integer(i + 1)?;
-                count = u64::try_from(n).map_err(|_| Error::SYNTAX)?;
-                if count == 0 {
-                    return Err(Error::SYNTAX);
-                }
-            } else if ctx.args.is(i, "match") {
-                pattern = Some(value);
-            } else if ctx.args.is(i, "type") {
-                type_name = Some(value);
-            } else {
-                return Err(Error::SYNTAX);
-            }
-            i += 2;
+/// Reads the arguments after the cursor. A type that does not exist matches no key.
+fn options<'a>(ctx: &Context<'a>) -> Result<(u64, Filter<'a>), Error> {
+    let mut type_name = None;
+    let options = Options::parse(ctx.args, 2, |args, i| {
+        if !args.is(i, "type") {
+            return Err(Error::SYNTAX);
         }
-        Ok(Options {
-            count,
-            filter: Filter::new(pattern, type_name),
-        })
-    }
+        type_name = Some(args.opt(i + 1).ok_or(Error::SYNTAX)?);
+        Ok(2)
+    })?;
+    let filter = Filter {
+        pattern: options.pattern,
+        type_name,
+    };
+    Ok((options.count, filter))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ const SEVEN: u64 = 0x7f7f_7f7f_7f7f_7f7f;
 pub struct Bucket(Thin);
 
 /// Where a record is in its bucket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     index: u32,
     offset: u32,
