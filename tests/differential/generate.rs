@@ -49,6 +49,39 @@ const TEMPLATES: &[&str] = &[
     "BITOP NOT key key",
     "BITFIELD key field+",
     "BITFIELD_RO key GET field-type field-offset",
+    "ZADD key scored+",
+    "ZADD key [(NX|XX)] [(GT|LT)] [CH] scored+",
+    "ZADD key [(NX|XX|GT|LT)] INCR scored",
+    "ZADD key zoption zoption scored+",
+    "ZINCRBY key score member",
+    "ZREM key member+",
+    "ZSCORE key member",
+    "ZMSCORE key member+",
+    "ZCARD key",
+    "ZCOUNT key score-end score-end",
+    "ZRANK key member",
+    "ZREVRANK key member",
+    "ZRANGE key index index [REV] [WITHSCORES]",
+    "ZRANGE key score-end score-end BYSCORE [REV] [LIMIT index index] [WITHSCORES]",
+    "ZRANGE key zoption zoption zoption zoption",
+    "ZREVRANGE key index index [WITHSCORES]",
+    "ZRANGEBYSCORE key score-end score-end [WITHSCORES] [LIMIT index index]",
+    "ZREVRANGEBYSCORE key score-end score-end [WITHSCORES] [LIMIT index index]",
+    "ZRANGESTORE key key index index [REV]",
+    "ZRANGESTORE key key score-end score-end BYSCORE [REV] [LIMIT index index]",
+    "ZREMRANGEBYRANK key index index",
+    "ZREMRANGEBYSCORE key score-end score-end",
+    "ZPOPMIN key [index]",
+    "ZPOPMAX key [index]",
+    "ZMPOP 2 key key (MIN|MAX) [COUNT index]",
+    "ZUNION 2 key key [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZUNIONSTORE key 2 key key [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZINTER 2 key key [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZINTERSTORE key 2 key key [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZINTERCARD 2 key key [LIMIT index]",
+    "ZDIFF 2 key key [WITHSCORES]",
+    "ZDIFFSTORE key index key key key",
+    "ZSCAN key 0 [COUNT 1000] [MATCH pattern]",
     "DEL key+",
     "UNLINK key+",
     "EXISTS key+",
@@ -62,7 +95,7 @@ const TEMPLATES: &[&str] = &[
     "SWAPDB db db",
     "DBSIZE",
     "KEYS pattern",
-    "SCAN 0 COUNT 1000 [MATCH pattern] [TYPE (string|list|hash)]",
+    "SCAN 0 COUNT 1000 [MATCH pattern] [TYPE (string|list|hash|zset)]",
     "SCAN integer COUNT integer",
     "RANDOMKEY",
     "EXPIRE key seconds [(NX|XX|GT|LT)]",
@@ -229,6 +262,22 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
             command.push(key(seed));
             value(seed)
         }
+        "score" => score(seed),
+        "member" => member(seed),
+        "scored" => {
+            command.push(score(seed));
+            member(seed)
+        }
+        "score-end" => {
+            let sign = if seed.one_in(3) { "(" } else { "" };
+            [sign.as_bytes(), &score(seed)].concat()
+        }
+        "zoption" => pick(
+            seed,
+            &[
+                "NX", "XX", "GT", "LT", "CH", "REV", "BYSCORE", "LIMIT", "0", "-1", "foo",
+            ],
+        ),
         "missing" => b"no such key".to_vec(),
         "integer" => pick(seed, INTEGERS),
         "index" => small_or(seed, 40, -40, INTEGERS),
@@ -326,6 +375,30 @@ fn value(seed: &mut Seed) -> Vec<u8> {
             let length = seed.below(24);
             seed.bytes(length)
         }
+    }
+}
+
+/// A score: mostly a small one, so that they meet, or with few digits, which all servers print alike.
+fn score(seed: &mut Seed) -> Vec<u8> {
+    match seed.below(16) {
+        0 => pick(seed, INTEGERS),
+        1 => pick(seed, &["inf", "-inf", "+inf", "nan", "1e30", "-0.5"]),
+        2..=4 => format!(
+            "{}.{}",
+            seed.below(20) as i64 - 10,
+            *seed.pick(&[25, 5, 75])
+        )
+        .into_bytes(),
+        _ => (seed.below(12) as i64 - 4).to_string().into_bytes(),
+    }
+}
+
+fn member(seed: &mut Seed) -> Vec<u8> {
+    match seed.below(12) {
+        0 => value(seed),
+        1 => pick(seed, INTEGERS),
+        2 => b"m".repeat(*seed.pick(&[64, 65, 300])),
+        n => format!("m{}", n * seed.below(6)).into_bytes(),
     }
 }
 

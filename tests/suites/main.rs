@@ -29,3 +29,4 @@ mod server;
 mod shards;
 mod spread;
 mod string;
+mod zset;

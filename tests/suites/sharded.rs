@@ -20,3 +20,4 @@ mod protocol;
 mod scan;
 mod server;
 mod string;
+mod zset;

@@ -13,8 +13,10 @@ use crate::spec::{Effect, Outcome};
 use resp::number::{Decimal, parse_i64};
 use sha1::{Digest, Sha1};
 use std::fmt::Write;
+use store::double::Text;
 use store::entry::NewValue;
 use store::shard::{Expiry, Item, Type};
+use store::zset::Zset;
 use store::{Look, Shard, Str, glob};
 
 /// A digest that is being computed.
@@ -96,10 +98,21 @@ fn mix_value(sum: &mut Sum, item: Item<'_>) {
         Ok(Str::Int(v)) => sum.mix(Decimal::signed(v).as_bytes()),
         Ok(Str::Bytes(b)) => sum.mix(b),
         Ok(Str::Blob(b)) => sum.mix(b.bytes()),
-        Err(_) => {}
+        Err(_) => mix_collection(sum, item),
     }
     if item.expiry().is_some() {
         sum.xor(b"!!expire!!");
+    }
+}
+
+fn mix_collection(sum: &mut Sum, item: Item<'_>) {
+    if let Ok(zset) = item.held::<Zset>() {
+        for (member, score) in zset.iter() {
+            let mut element = Sum::default();
+            member.with(|text| element.mix(text));
+            element.mix(Text::short(score).bytes());
+            sum.xor(&element.0);
+        }
     }
 }
 
