@@ -6,7 +6,7 @@
 
 use crate::entry::{Entry, Kind, NewValue};
 use crate::random::Random;
-use crate::shard::{Expiry, Held, Item, Key, Look, Shard, WrongType, item};
+use crate::shard::{Expiry, Held, Key, Look, Shard, WrongType};
 use crate::value::{Collection, Value};
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -30,12 +30,6 @@ impl Shard {
         look: Look,
     ) -> Result<Option<Held<'_, T>>, WrongType> {
         self.look(db, key, look).map(|item| item.held()).transpose()
-    }
-
-    /// The item at a key, seen without a trace. Several may be looked at together.
-    pub fn peek(&self, db: usize, key: Key<'_>) -> Option<Item<'_>> {
-        let (_, entry) = self.find(db, key)?;
-        (!self.is_due(entry)).then(|| item(entry.0))
     }
 
     /// The collection at a key, for writing; `None` if it is absent. It counts as a use of the key.

@@ -376,7 +376,7 @@ impl Zset {
     /// A sorted set of a listpack from elsewhere, which must have members and scores by turns, in
     /// order, and no member twice.
     pub fn from_listpack(pack: Listpack) -> Result<Zset, Corrupt> {
-        if pack.len() % 2 != 0 {
+        if !pack.len().is_multiple_of(2) {
             return Err(Corrupt);
         }
         let scores = pack.iter().skip(1).step_by(2);

@@ -46,7 +46,7 @@ impl Options {
     }
 
     fn check(&self, left: usize) -> Result<(), Error> {
-        if left == 0 || left % 2 != 0 {
+        if left == 0 || !left.is_multiple_of(2) {
             return Err(Error::SYNTAX);
         }
         if self.absent && self.present {

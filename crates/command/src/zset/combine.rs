@@ -12,13 +12,15 @@ use resp::Args;
 use resp::number::parse_i64;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use store::shard::{Held, Type};
+use store::set::Set;
+use store::shard::{Held, Item, Type};
 use store::zset::{Direction, Zset};
 use store::{Collection, Element, Look};
 
 /// A set that takes part: of members without scores, each counts as 1.
 enum Source<'a> {
     Absent,
+    Set(Held<'a, Set>),
     Zset(Held<'a, Zset>),
 }
 
@@ -26,6 +28,7 @@ impl Source<'_> {
     fn len(&self) -> usize {
         match self {
             Source::Absent => 0,
+            Source::Set(set) => set.len(),
             Source::Zset(zset) => zset.len(),
         }
     }
@@ -33,6 +36,7 @@ impl Source<'_> {
     fn score(&self, member: &[u8]) -> Option<f64> {
         match self {
             Source::Absent => None,
+            Source::Set(set) => set.contains(member).then_some(1.0),
             Source::Zset(zset) => zset.score(member),
         }
     }
@@ -41,6 +45,9 @@ impl Source<'_> {
     fn visit(&self, mut each: impl FnMut(Element<'_>, f64) -> bool) {
         match self {
             Source::Absent => {}
+            Source::Set(set) => {
+                set.iter().all(|member| each(member, 1.0));
+            }
             Source::Zset(zset) => {
                 zset.iter().all(|(member, score)| each(member, score));
             }
@@ -160,24 +167,14 @@ fn key_count(args: Args<'_>, at: usize, name: &str) -> Result<usize, Error> {
 
 /// The sets at the keys from an argument on, which are used by this.
 fn sources<'a>(ctx: &'a mut Context<'_>, from: usize, n: usize) -> Result<Vec<Source<'a>>, Error> {
-    for i in from..from + n {
-        let key = ctx.key(i);
-        let Some(item) = ctx.shard.look(ctx.db, key, Look::Use) else {
-            continue;
-        };
-        if item.value_type() != Type::Zset {
-            return Err(Error::WRONG_TYPE);
-        }
-    }
-    let shard = &*ctx.shard;
-    let source = |i: usize| {
-        let key = shard.key(ctx.args.get(i));
-        let Some(item) = shard.peek(ctx.db, key) else {
-            return Ok(Source::Absent);
-        };
-        Ok(Source::Zset(item.held()?))
+    let keys: Vec<_> = (from..from + n).map(|i| ctx.key(i)).collect();
+    let items = ctx.shard.look_all(ctx.db, keys, Look::Use);
+    let source = |item: &Option<Item<'a>>| match item {
+        None => Ok(Source::Absent),
+        Some(item) if item.value_type() == Type::Set => Ok(Source::Set(item.held()?)),
+        Some(item) => Ok(Source::Zset(item.held()?)),
     };
-    (from..from + n).map(source).collect()
+    items.iter().map(source).collect()
 }
 
 /// The weighted sets in the order in which Redis takes them, which shows in how sums are rounded.

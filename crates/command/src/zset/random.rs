@@ -12,9 +12,6 @@ use std::collections::HashSet;
 use store::zset::{Direction, Zset};
 use store::{Collection, Look, Random};
 
-/// Most members that may be drawn with repetitions, as nothing else bounds the reply.
-const REPEATED_MAX: i64 = 1 << 28;
-
 pub(super) const ZRANDMEMBER: Command = Command {
     spec: Spec {
         name: "zrandmember",
@@ -68,8 +65,7 @@ fn zrandmember(ctx: &mut Context<'_>) -> Outcome {
         Some(word) if ctx.args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => true,
         Some(_) => return Err(Error::SYNTAX),
     };
-    let too_many = with_scores && count.unsigned_abs() > i64::MAX as u64 / 2;
-    if too_many || count < -REPEATED_MAX {
+    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
     let Some(zset) = ctx.shard.read::<Zset>(ctx.db, key, Look::Use)? else {
@@ -80,7 +76,12 @@ fn zrandmember(ctx: &mut Context<'_>) -> Outcome {
     if count < 0 {
         // They may be the same ones, so each is drawn when it is written.
         reply_header(ctx.reply, n, with_scores);
+        let (from, max) = (ctx.reply.len(), ctx.settings.max_string);
         for _ in 0..n {
+            // Nothing else bounds the reply.
+            if ctx.reply.len() - from > max {
+                return Err(Error::OUT_OF_RANGE);
+            }
             reply_ranked(ctx.reply, &zset, random.below(zset.len()), with_scores);
         }
         return Ok(Effect::Read);
@@ -109,9 +110,10 @@ fn draw_weight(ctx: &mut Context<'_>) -> usize {
     if count < 0 {
         return usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     }
-    let item = ctx.shard.peek(ctx.db, ctx.key(1));
-    let len = item.and_then(|item| Some(item.held::<Zset>().ok()?.len()));
-    len.unwrap_or(0).min(count as usize)
+    let key = ctx.key(1);
+    let zset = ctx.shard.read::<Zset>(ctx.db, key, Look::Peek);
+    let len = zset.map_or(0, |zset| zset.map_or(0, |zset| zset.len()));
+    len.min(count as usize)
 }
 
 /// The ranks of `n` different elements of `len`, or of all.

@@ -411,9 +411,9 @@ fn answer_weight(
     direction: Option<Direction>,
 ) -> usize {
     let query = Query::parse(ctx.args, at, kind, direction, at == 2);
-    let item = ctx.shard.peek(ctx.db, ctx.shard.key(ctx.args.get(at)));
-    match (query, item.and_then(|item| item.held::<Zset>().ok())) {
-        (Ok(query), Some(zset)) => query.select(&zset).1,
+    let key = ctx.key(at);
+    match (query, ctx.shard.read::<Zset>(ctx.db, key, Look::Peek)) {
+        (Ok(query), Ok(Some(zset))) => query.select(&zset).1,
         _ => 0,
     }
 }
@@ -639,9 +639,9 @@ fn zremrangebylex(ctx: &mut Context<'_>) -> Outcome {
 
 fn remove_weight(ctx: &mut Context<'_>, kind: Kinds) -> usize {
     let ends = Ends::parse(ctx.args, 1, kind, Direction::Up);
-    let item = ctx.shard.peek(ctx.db, ctx.key(1));
-    match (ends, item.and_then(|item| item.held::<Zset>().ok())) {
-        (Ok(ends), Some(zset)) => ends.ranks(&zset, Direction::Up).len(),
+    let key = ctx.key(1);
+    match (ends, ctx.shard.read::<Zset>(ctx.db, key, Look::Peek)) {
+        (Ok(ends), Ok(Some(zset))) => ends.ranks(&zset, Direction::Up).len(),
         _ => 0,
     }
 }

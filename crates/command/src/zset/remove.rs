@@ -9,8 +9,8 @@ use crate::spec::{
 };
 use resp::number::parse_i64;
 use resp::{Args, Reply};
-use store::Collection;
 use store::zset::{Direction, Zset};
+use store::{Collection, Look};
 
 const POP: KeyFlags = KeyFlags::RW.or(KeyFlags::ACCESS).or(KeyFlags::DELETE);
 
@@ -107,9 +107,10 @@ fn zpopmax(ctx: &mut Context<'_>) -> Outcome {
 /// The most that ZPOPMIN and ZPOPMAX will remove.
 fn pop_weight(ctx: &mut Context<'_>) -> usize {
     let count = ctx.args.opt(2).and_then(parse_i64).unwrap_or(1);
-    let item = ctx.shard.peek(ctx.db, ctx.key(1));
-    let len = item.and_then(|item| Some(item.held::<Zset>().ok()?.len()));
-    len.unwrap_or(0).min(usize::try_from(count).unwrap_or(0))
+    let key = ctx.key(1);
+    let zset = ctx.shard.read::<Zset>(ctx.db, key, Look::Peek);
+    let len = zset.map_or(0, |zset| zset.map_or(0, |zset| zset.len()));
+    len.min(usize::try_from(count).unwrap_or(0))
 }
 
 fn pop_key(ctx: &mut Context<'_>, from: Direction) -> Outcome {
