@@ -69,28 +69,61 @@ const TEMPLATES: &[&str] = &[
     "LMPOP 1 list (LEFT|RIGHT) [COUNT index]",
     "LMPOP 2 list list (LEFT|RIGHT) [COUNT index]",
     "LMPOP integer list list (LEFT|RIGHT)",
-    "SADD key member+",
-    "SADD key member+",
-    "SADD key members",
-    "SREM key member+",
-    "SISMEMBER key member",
-    "SMISMEMBER key member+",
-    "SCARD key",
-    "SMEMBERS key",
-    "SMOVE key key member",
-    "SPOP key (0|-1|1000000)",
-    "SRANDMEMBER key",
-    "SRANDMEMBER key (0|1|3|100|-1|-7|abc)",
-    "SINTER key+",
-    "SUNION key+",
-    "SDIFF key+",
-    "SINTERCARD 2 key key [LIMIT index]",
-    "SINTERCARD index key+",
-    "SINTERSTORE key key+",
-    "SUNIONSTORE key key+",
-    "SDIFFSTORE key key+",
-    "SSCAN key 0 [COUNT 1000] [MATCH pattern]",
-    "SSCAN key integer COUNT integer",
+    "SADD set member+",
+    "SADD set member+",
+    "SADD set members",
+    "SREM set member+",
+    "SISMEMBER set member",
+    "SMISMEMBER set member+",
+    "SCARD set",
+    "SMEMBERS set",
+    "SMOVE set set member",
+    "SPOP set (0|-1|1000000)",
+    "SRANDMEMBER set",
+    "SRANDMEMBER set (0|1|3|100|-1|-7|abc)",
+    "SINTER set+",
+    "SUNION set+",
+    "SDIFF set+",
+    "SINTERCARD 2 set set [LIMIT index]",
+    "SINTERCARD index set+",
+    "SINTERSTORE set set+",
+    "SUNIONSTORE set set+",
+    "SDIFFSTORE set set+",
+    "SSCAN set 0 [COUNT 1000] [MATCH pattern]",
+    "SSCAN set integer COUNT integer",
+    "ZADD zset scored+",
+    "ZADD zset [(NX|XX)] [(GT|LT)] [CH] scored+",
+    "ZADD zset [(NX|XX|GT|LT)] INCR scored",
+    "ZADD zset zoption zoption scored+",
+    "ZINCRBY zset score member",
+    "ZREM zset member+",
+    "ZSCORE zset member",
+    "ZMSCORE zset member+",
+    "ZCARD zset",
+    "ZCOUNT zset score-end score-end",
+    "ZRANK zset member",
+    "ZREVRANK zset member",
+    "ZRANGE zset index index [REV] [WITHSCORES]",
+    "ZRANGE zset score-end score-end BYSCORE [REV] [LIMIT index index] [WITHSCORES]",
+    "ZRANGE zset zoption zoption zoption zoption",
+    "ZREVRANGE zset index index [WITHSCORES]",
+    "ZRANGEBYSCORE zset score-end score-end [WITHSCORES] [LIMIT index index]",
+    "ZREVRANGEBYSCORE zset score-end score-end [WITHSCORES] [LIMIT index index]",
+    "ZRANGESTORE zset zset index index [REV]",
+    "ZRANGESTORE zset zset score-end score-end BYSCORE [REV] [LIMIT index index]",
+    "ZREMRANGEBYRANK zset index index",
+    "ZREMRANGEBYSCORE zset score-end score-end",
+    "ZPOPMIN zset [index]",
+    "ZPOPMAX zset [index]",
+    "ZMPOP 2 zset zset (MIN|MAX) [COUNT index]",
+    "ZUNION 2 zset zset [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZUNIONSTORE zset 2 zset zset [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZINTER 2 zset zset [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZINTERSTORE zset 2 zset zset [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZINTERCARD 2 zset zset [LIMIT index]",
+    "ZDIFF 2 zset zset [WITHSCORES]",
+    "ZDIFFSTORE zset index zset zset zset",
+    "ZSCAN zset 0 [COUNT 1000] [MATCH pattern]",
     "DEL key+",
     "UNLINK key+",
     "EXISTS key+",
@@ -104,7 +137,7 @@ const TEMPLATES: &[&str] = &[
     "SWAPDB db db",
     "DBSIZE",
     "KEYS pattern",
-    "SCAN 0 COUNT 1000 [MATCH pattern] [TYPE (string|list|set|hash)]",
+    "SCAN 0 COUNT 1000 [MATCH pattern] [TYPE (string|list|set|hash|zset|stream)]",
     "SCAN integer COUNT integer",
     "RANDOMKEY",
     "EXPIRE key seconds [(NX|XX|GT|LT)]",
@@ -272,9 +305,7 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
     let word: Vec<u8> = match kind {
         "key" => key(seed),
         "value" => value(seed),
-        // Mostly keys that no command on strings has.
-        "list" if !seed.one_in(10) => format!("l{}", seed.below(3)).into_bytes(),
-        "list" => key(seed),
+        "list" | "set" | "zset" | "hash" | "stream" => key_of(seed, kind),
         // Mostly few, so that they are found again.
         "element" => match seed.below(8) {
             0 => value(seed),
@@ -290,6 +321,21 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
         }
         "member" => member(seed),
         "members" => return members(seed, command),
+        "score" => score(seed),
+        "scored" => {
+            command.push(score(seed));
+            member(seed)
+        }
+        "score-end" => {
+            let sign = if seed.one_in(3) { "(" } else { "" };
+            [sign.as_bytes(), &score(seed)].concat()
+        }
+        "zoption" => pick(
+            seed,
+            &[
+                "NX", "XX", "GT", "LT", "CH", "REV", "BYSCORE", "LIMIT", "0", "-1", "foo",
+            ],
+        ),
         "missing" => b"no such key".to_vec(),
         "integer" => pick(seed, INTEGERS),
         "index" => small_or(seed, 40, -40, INTEGERS),
@@ -369,6 +415,12 @@ fn key(seed: &mut Seed) -> Vec<u8> {
         // Beside another key, by its tag; the last ones have none, although it looks so.
         3 | 4 => format!("{{k{}}}", seed.below(4)).into_bytes(),
         5 => pick(seed, &["a{k1}b{k2}", "{}k1", "{k1", "k1}{", "{{k1}}"]),
+        6 | 7 => format!(
+            "{}{}",
+            seed.pick(&["list", "set", "zset", "hash", "stream"]),
+            seed.below(3)
+        )
+        .into_bytes(),
         n => format!("k{}", n % 10).into_bytes(),
     }
 }
@@ -387,6 +439,31 @@ fn value(seed: &mut Seed) -> Vec<u8> {
             let length = seed.below(24);
             seed.bytes(length)
         }
+    }
+}
+
+/// A score: mostly a small one, so that they meet, or with few digits, which all servers print alike.
+fn score(seed: &mut Seed) -> Vec<u8> {
+    match seed.below(16) {
+        0 => pick(seed, INTEGERS),
+        1 => pick(seed, &["inf", "-inf", "+inf", "nan", "1e30", "-0.5"]),
+        2..=4 => format!(
+            "{}.{}",
+            seed.below(20) as i64 - 10,
+            *seed.pick(&[25, 5, 75])
+        )
+        .into_bytes(),
+        _ => (seed.below(12) as i64 - 4).to_string().into_bytes(),
+    }
+}
+
+/// A key of a type: mostly one that commands on other types do not name.
+fn key_of(seed: &mut Seed, kind: &str) -> Vec<u8> {
+    match seed.below(12) {
+        0 => key(seed),
+        // Commands on sorted sets take sets too.
+        1 if kind == "zset" => format!("set{}", seed.below(3)).into_bytes(),
+        _ => format!("{kind}{}", seed.below(3)).into_bytes(),
     }
 }
 

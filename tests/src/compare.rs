@@ -20,6 +20,8 @@ enum Rule {
     Length,
     /// A cursor, and keys in any order; compared if one call returned them all.
     Scan,
+    /// A cursor, and elements with what belongs to each, in any order; compared as with [`Rule::Scan`].
+    ScanPairs,
     /// Lines of `name=value`, of which only those count that a server can know beforehand.
     ClientFields,
     /// A map of which only the fields count that do not name the server.
@@ -48,6 +50,8 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         ("scan", "0") => Rule::Scan,
         ("sscan", _) if word(2).is_some_and(|cursor| cursor == "0") => Rule::Scan,
         ("sscan", _) => Rule::SameType,
+        ("zscan", _) if word(2).is_some_and(|cursor| cursor == "0") => Rule::ScanPairs,
+        ("zscan", _) => Rule::SameType,
         // What any other cursor means is the server's own business.
         ("scan", _) => Rule::SameType,
         ("hello", _) => Rule::Hello,
@@ -90,6 +94,13 @@ pub fn same(words: &[Vec<u8>], theirs: &Value, ours: &Value) -> bool {
             }
             _ => theirs == ours,
         },
+        Rule::ScanPairs => match (theirs, ours) {
+            (Value::Array(a), Value::Array(b)) if a.len() == 2 && b.len() == 2 => {
+                let whole = a[0] == Value::bulk("0") && a[0] == b[0];
+                !whole || sorted_pairs(&a[1]) == sorted_pairs(&b[1])
+            }
+            _ => theirs == ours,
+        },
         Rule::ClientFields => client_fields(theirs) == client_fields(ours),
         Rule::Hello => hello_fields(theirs) == hello_fields(ours),
         Rule::DebugObject => debug_object_fields(theirs) == debug_object_fields(ours),
@@ -105,6 +116,13 @@ fn length(reply: &Value) -> Option<usize> {
         Value::Array(items) | Value::Set(items) => Some(items.len()),
         _ => None,
     }
+}
+
+/// The elements two by two, in order.
+fn sorted_pairs(reply: &Value) -> Vec<Vec<Value>> {
+    let mut pairs: Vec<Vec<Value>> = reply.items().chunks(2).map(<[Value]>::to_vec).collect();
+    pairs.sort();
+    pairs
 }
 
 /// The lines of CLIENT LIST, each with the fields that are the same wherever it runs.

@@ -32,3 +32,4 @@ mod server;
 mod shards;
 mod spread;
 mod string;
+mod zset;

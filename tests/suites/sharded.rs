@@ -22,3 +22,4 @@ mod pubsub;
 mod scan;
 mod server;
 mod string;
+mod zset;

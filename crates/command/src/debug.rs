@@ -13,10 +13,12 @@ use crate::spec::{Effect, Outcome};
 use resp::number::{Decimal, parse_i64};
 use sha1::{Digest, Sha1};
 use std::fmt::Write;
+use store::double::Text;
 use store::entry::NewValue;
 use store::list::{End, List};
 use store::set::Set;
 use store::shard::{Expiry, Item, Type};
+use store::zset::Zset;
 use store::{Look, Shard, Str, glob};
 
 /// A digest that is being computed.
@@ -115,6 +117,14 @@ fn mix_collection(sum: &mut Sum, item: Item<'_>) {
     if let Ok(set) = item.held::<Set>() {
         for member in set.iter() {
             member.with(|text| sum.xor(text));
+        }
+    }
+    if let Ok(zset) = item.held::<Zset>() {
+        for (member, score) in zset.iter() {
+            let mut element = Sum::default();
+            member.with(|text| element.mix(text));
+            element.mix(Text::short(score).bytes());
+            sum.xor(&element.0);
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod string;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod zset;
 
 pub use context::Context;
 pub use error::Error;
@@ -44,6 +45,7 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
     keyspace::COMMANDS,
+    zset::COMMANDS,
 ];
 
 /// The commands of this crate that have subcommands. The host may add to them.
