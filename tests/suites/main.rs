@@ -28,4 +28,5 @@ mod scan;
 mod server;
 mod shards;
 mod spread;
+mod stream;
 mod string;

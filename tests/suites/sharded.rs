@@ -19,4 +19,5 @@ mod limits;
 mod protocol;
 mod scan;
 mod server;
+mod stream;
 mod string;
