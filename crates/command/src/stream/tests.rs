@@ -2,13 +2,6 @@
 
 use crate::testing::Client;
 
-fn check(steps: &[(&str, &str)]) {
-    let mut client = Client::default();
-    for (request, want) in steps {
-        client.check(request, want);
-    }
-}
-
 /// A stream of `n` entries with the groups g and h, which have read all of them.
 fn read_by_two(n: usize) -> Client {
     let mut c = Client::default();
@@ -152,16 +145,6 @@ fn what_xdelex_and_xackdel_refuse() {
         let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
         c.check(&format!("{} ids 1 1-1", start.replace(" s", " k")), wrong);
     }
-    check(&[
-        (
-            "xdelex s acked keepref",
-            "-ERR wrong number of arguments for 'xdelex' command",
-        ),
-        (
-            "xdelex s acked delref x",
-            "-ERR wrong number of arguments for 'xdelex' command",
-        ),
-    ]);
 }
 
 #[test]

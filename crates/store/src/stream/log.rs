@@ -187,6 +187,18 @@ impl Log {
         RangeBack(self.range(from, to))
     }
 
+    /// About how many entries a range has, at least up to `most`.
+    pub fn about(&self, from: Id, to: Id, most: usize) -> usize {
+        let mut sum = 0;
+        for (_, node) in self.tree.range(from, to) {
+            sum += node.live() as usize;
+            if sum >= most {
+                break;
+            }
+        }
+        sum.min(most)
+    }
+
     pub fn get(&self, id: Id) -> Option<Entry<'_>> {
         self.range(id, id).next()
     }
