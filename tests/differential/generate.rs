@@ -124,7 +124,41 @@ const TEMPLATES: &[&str] = &[
     "ZDIFF 2 zset zset [WITHSCORES]",
     "ZDIFFSTORE zset index zset zset zset",
     "ZSCAN zset 0 [COUNT 1000] [MATCH pattern]",
+    "XADD stream new-id named+",
+    "XADD stream new-id named",
+    "XADD stream [NOMKSTREAM] MAXLEN [(=|~)] index [LIMIT index] new-id named",
+    "XADD stream MINID [(=|~)] stream-id new-id named",
+    "XADD stream option option new-id named",
+    "XLEN stream",
+    "XRANGE stream range-end range-end [COUNT index]",
+    "XREVRANGE stream range-end range-end [COUNT index]",
+    "XRANGE stream - +",
+    "XDEL stream stream-id+",
+    "XTRIM stream MAXLEN [(=|~)] index [LIMIT index]",
+    "XTRIM stream MINID [(=|~)] stream-id",
+    "XSETID stream stream-id [ENTRIESADDED index] [MAXDELETEDID stream-id]",
+    "XREAD [COUNT index] STREAMS stream stream-id",
+    "XREAD [COUNT index] STREAMS stream stream stream-id stream-id",
+    "XGROUP CREATE stream (g|h) (0|$) [MKSTREAM] [ENTRIESREAD index]",
+    "XGROUP CREATE stream (g|h) stream-id [MKSTREAM]",
+    "XGROUP SETID stream (g|h) stream-id [ENTRIESREAD index]",
+    "XGROUP DESTROY stream (g|h)",
+    "XGROUP CREATECONSUMER stream (g|h) (a|b|c)",
+    "XGROUP DELCONSUMER stream (g|h) (a|b|c)",
+    "XREADGROUP GROUP (g|h) (a|b|c) [COUNT index] [NOACK] STREAMS stream >",
+    "XREADGROUP GROUP g (a|b|c) [COUNT index] STREAMS stream stream > >",
+    "XREADGROUP GROUP (g|h) (a|b|c) [COUNT index] STREAMS stream stream-id",
+    "XACK stream (g|h) stream-id+",
+    "XPENDING stream (g|h)",
+    "XPENDING stream (g|h) [IDLE (0|100000000)] range-end range-end index [(a|b|c)]",
+    "XCLAIM stream (g|h) (a|b|c) (0|100000000) stream-id+ [TIME 1000] [FORCE] [JUSTID]",
+    "XCLAIM stream g (a|b|c) 0 stream-id+ [RETRYCOUNT index] [LASTID stream-id] [IDLE 0]",
+    "XAUTOCLAIM stream (g|h) (a|b|c) (0|100000000) range-end [COUNT index] [JUSTID]",
+    "XINFO STREAM stream [FULL] [COUNT index]",
+    "XINFO GROUPS stream",
+    "XINFO CONSUMERS stream (g|h)",
     "DEL key+",
+    "DEL stream",
     "UNLINK key+",
     "EXISTS key+",
     "TOUCH key+",
@@ -199,7 +233,7 @@ fn name(template: &str) -> Vec<String> {
         [container, sub]
             if matches!(
                 container.as_str(),
-                "object" | "memory" | "client" | "command" | "config"
+                "object" | "memory" | "client" | "command" | "config" | "xgroup" | "xinfo"
             ) =>
         {
             vec![container.clone(), format!("{container}|{sub}")]
@@ -305,7 +339,7 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
     let word: Vec<u8> = match kind {
         "key" => key(seed),
         "value" => value(seed),
-        "list" | "set" | "zset" | "hash" | "stream" => key_of(seed, kind),
+        "list" | "set" | "zset" | "hash" => key_of(seed, kind),
         // Mostly few, so that they are found again.
         "element" => match seed.below(8) {
             0 => value(seed),
@@ -337,6 +371,19 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
             ],
         ),
         "missing" => b"no such key".to_vec(),
+        "stream" => stream(seed),
+        "stream-id" => stream_id(seed),
+        "new-id" => new_id(seed),
+        "range-end" => match seed.below(4) {
+            0 => b"-".to_vec(),
+            1 => b"+".to_vec(),
+            2 => [b"(", stream_id(seed).as_slice()].concat(),
+            _ => stream_id(seed),
+        },
+        "named" => {
+            command.push(pick(seed, &["f", "f", "f", "g", "1", ""]));
+            value(seed)
+        }
         "integer" => pick(seed, INTEGERS),
         "index" => small_or(seed, 40, -40, INTEGERS),
         // Never so far that a write makes a huge string; just beyond the limit it is refused.
@@ -417,7 +464,7 @@ fn key(seed: &mut Seed) -> Vec<u8> {
         5 => pick(seed, &["a{k1}b{k2}", "{}k1", "{k1", "k1}{", "{{k1}}"]),
         6 | 7 => format!(
             "{}{}",
-            seed.pick(&["list", "set", "zset", "hash", "stream"]),
+            seed.pick(&["list", "set", "zset", "hash"]),
             seed.below(3)
         )
         .into_bytes(),
@@ -484,6 +531,30 @@ fn members(seed: &mut Seed, command: &mut Command) {
     let from = seed.below(100);
     let before = *seed.pick(&["", "", "e"]);
     command.extend((from..from + many).map(|i| format!("{before}{i}").into_bytes()));
+}
+
+/// Few names, so that one grows long.
+fn stream(seed: &mut Seed) -> Vec<u8> {
+    match seed.one_in(12) {
+        true => key(seed),
+        false => pick(seed, &["s", "s", "t", "u"]),
+    }
+}
+
+/// Mostly ids such as [`new_id`] makes.
+fn stream_id(seed: &mut Seed) -> Vec<u8> {
+    match seed.one_in(12) {
+        true => pick(seed, STREAM_IDS),
+        false => format!("1-{}", seed.below(40)).into_bytes(),
+    }
+}
+
+/// Mostly the next one within the same millisecond, which no clock decides.
+fn new_id(seed: &mut Seed) -> Vec<u8> {
+    match seed.one_in(8) {
+        true => stream_id(seed),
+        false => b"1-*".to_vec(),
+    }
 }
 
 fn field(seed: &mut Seed, command: &mut Command) {
@@ -576,6 +647,32 @@ const INTEGERS: &[&str] = &[
     "",
     "abc",
     "0x10",
+];
+
+const STREAM_IDS: &[&str] = &[
+    "0",
+    "0-0",
+    "0-1",
+    "1",
+    "2-0",
+    "2-*",
+    "-",
+    "+",
+    "$",
+    ">",
+    "*",
+    "1-",
+    "-1",
+    "1-1-1",
+    "1--1",
+    "+1-+2",
+    " 1- 3",
+    "01-01",
+    "(1-1",
+    "1-18446744073709551615",
+    "1-18446744073709551616",
+    "abc",
+    "",
 ];
 
 const FLOATS: &[&str] = &[

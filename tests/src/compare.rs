@@ -26,6 +26,12 @@ enum Rule {
     ClientFields,
     /// A map of which only the fields count that do not name the server.
     Hello,
+    /// An id that was made of the time.
+    StreamId,
+    /// Pending entries: their idle times near each other.
+    Pending,
+    /// What XINFO answers, without times and the number of nodes of a tree that is a server's own.
+    StreamInfo,
     /// `Value at:` and figures of memory and clock, then encodings and lengths.
     DebugObject,
 }
@@ -57,6 +63,9 @@ fn rule(words: &[Vec<u8>]) -> Rule {
         ("hello", _) => Rule::Hello,
         ("client", "list" | "info") => Rule::ClientFields,
         ("debug", "object") => Rule::DebugObject,
+        ("xadd", _) if words.iter().any(|w| w == b"*") => Rule::StreamId,
+        ("xpending", _) if words.len() > 3 => Rule::Pending,
+        ("xinfo", "stream" | "groups" | "consumers") => Rule::StreamInfo,
         ("randomkey" | "time" | "lastsave" | "lolwut" | "info", _) => Rule::SameType,
         ("client", "id") => Rule::SameType,
         ("object", "idletime") => Rule::SameType,
@@ -104,6 +113,9 @@ pub fn same(words: &[Vec<u8>], theirs: &Value, ours: &Value) -> bool {
         Rule::ClientFields => client_fields(theirs) == client_fields(ours),
         Rule::Hello => hello_fields(theirs) == hello_fields(ours),
         Rule::DebugObject => debug_object_fields(theirs) == debug_object_fields(ours),
+        Rule::StreamId => is_stream_id(theirs) == is_stream_id(ours),
+        Rule::Pending => pending(theirs, ours),
+        Rule::StreamInfo => timeless(theirs, false) == timeless(ours, false),
     }
 }
 
@@ -164,6 +176,61 @@ fn debug_object_fields(reply: &Value) -> Option<Vec<String>> {
     Some(text.split(' ').filter(kept).map(str::to_owned).collect())
 }
 
+fn is_stream_id(reply: &Value) -> bool {
+    let text = String::from_utf8_lossy(reply.text().unwrap_or_default()).into_owned();
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    text.split_once('-')
+        .is_some_and(|(ms, seq)| number(ms) && number(seq))
+}
+
+/// Lists of id, consumer, idle time and number of deliveries.
+fn pending(theirs: &Value, ours: &Value) -> bool {
+    let (Value::Array(theirs), Value::Array(ours)) = (theirs, ours) else {
+        return theirs == ours;
+    };
+    let same = |theirs: &Value, ours: &Value| match (theirs, ours) {
+        (Value::Array(theirs), Value::Array(ours)) => match (&theirs[..], &ours[..]) {
+            ([id, consumer, Value::Int(a), n], [id_too, consumer_too, Value::Int(b), n_too]) => {
+                let near = a.abs_diff(*b) <= NEAR_MS as u64;
+                near && [id, consumer, n] == [id_too, consumer_too, n_too]
+            }
+            _ => theirs == ours,
+        },
+        _ => theirs == ours,
+    };
+    theirs.len() == ours.len() && theirs.iter().zip(ours).all(|(a, b)| same(a, b))
+}
+
+/// What XINFO answers, without what two servers cannot agree on. `pending`: it is what the field of
+/// that name has, where great numbers are times.
+fn timeless(reply: &Value, pending: bool) -> Value {
+    const TIMES: &[&[u8]] = &[b"idle", b"inactive", b"seen-time", b"active-time"];
+    const GREAT: i64 = 1_000_000_000_000;
+    let mut items: Vec<Value> = match reply {
+        Value::Array(items) => items.clone(),
+        Value::Map(pairs) => pairs
+            .iter()
+            .flat_map(|(name, value)| [name.clone(), value.clone()])
+            .collect(),
+        Value::Int(n) if pending && *n >= GREAT => return Value::Int(GREAT),
+        other => return other.clone(),
+    };
+    let named = |name: &[u8], items: &[Value], i: usize| i > 0 && items[i - 1].text() == Some(name);
+    for i in 0..items.len() {
+        if TIMES.iter().any(|name| named(name, &items, i)) {
+            if let Value::Int(n) = items[i] {
+                // -1 says that there is none.
+                items[i] = Value::Int(n.min(0));
+            }
+        } else if named(b"radix-tree-nodes", &items, i) {
+            items[i] = Value::Int(0);
+        } else {
+            items[i] = timeless(&items[i], pending || named(b"pending", &items, i));
+        }
+    }
+    Value::Array(items)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +249,32 @@ mod tests {
         let error = Value::error("ERR syntax error");
         assert!(!same(&words("TIME x"), &error, &Value::error("ERR syntax")));
         assert!(!same(&words("GET k"), &Value::Null, &Value::NullBulk));
+    }
+
+    #[test]
+    fn streams_have_times_of_their_own() {
+        let bulk = Value::bulk;
+        let entry = |idle, n| {
+            let fields = vec![bulk("1-1"), bulk("c"), Value::Int(idle), Value::Int(n)];
+            Value::Array(vec![Value::Array(fields)])
+        };
+        let range = words("XPENDING s g - + 1");
+        assert!(same(&range, &entry(5, 1), &entry(9, 1)));
+        assert!(!same(&range, &entry(5, 1), &entry(500_000, 1)));
+        assert!(!same(&range, &entry(5, 1), &entry(5, 2)));
+        let info = |idle, pending| {
+            let fields = [
+                ("idle", idle),
+                ("pending", pending),
+                ("radix-tree-nodes", idle),
+            ];
+            let fields = fields.map(|(name, n)| (bulk(name), Value::Int(n)));
+            Value::Map(fields.to_vec())
+        };
+        let words = words("XINFO CONSUMERS s g");
+        assert!(same(&words, &info(5, 1), &info(7, 1)));
+        assert!(!same(&words, &info(5, 1), &info(5, 2)));
+        assert!(!same(&words, &info(5, 1), &info(-1, 1)));
     }
 
     #[test]

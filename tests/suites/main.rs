@@ -31,5 +31,6 @@ mod scan;
 mod server;
 mod shards;
 mod spread;
+mod stream;
 mod string;
 mod zset;

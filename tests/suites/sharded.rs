@@ -21,5 +21,6 @@ mod protocol;
 mod pubsub;
 mod scan;
 mod server;
+mod stream;
 mod string;
 mod zset;

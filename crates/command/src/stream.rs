@@ -59,6 +59,9 @@ const INVALID_ID: Error =
 const INVALID_START: Error = Error::fixed("ERR invalid start ID for the interval");
 const INVALID_END: Error = Error::fixed("ERR invalid end ID for the interval");
 
+/// Entries up to which the weight of a command is found out; with as many it is heavy in any case.
+const WEIGHED: usize = 1 << 16;
+
 /// Longest text of an id that is looked at.
 const ID_MAX: usize = 127;
 

@@ -105,7 +105,7 @@ fn xadd(ctx: &mut Context<'_>) -> Outcome {
     let options = Options::parse(ctx.args, Of::Xadd, &ctx.settings.limits)?;
     let first = options.end;
     let values = ctx.args.len().saturating_sub(first);
-    if values < 2 || values % 2 == 1 {
+    if values < 2 || !values.is_multiple_of(2) {
         return Err(Error::arity("xadd"));
     }
     if options.id == NewId::Exact(Id::MIN) {

@@ -154,9 +154,7 @@ fn parse(ctx: &Context<'_>, first: usize) -> Result<(References, Vec<Id>), Error
             return Err(Error::SYNTAX);
         }
     }
-    let Some((at, number)) = ids else {
-        return Err(Error::fixed("ERR IDS option is required"));
-    };
+    let (at, number) = ids.ok_or(Error::SYNTAX)?;
     let ids = (at..at + number).map(|i| parse_id(args.get(i), 0));
     Ok((kept.unwrap_or_default(), ids.collect::<Result<_, _>>()?))
 }

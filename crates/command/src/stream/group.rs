@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::introspect;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{
-    Argument, ArgumentKind as Kind, Command, Container, Effect, Flags, Form, Outcome, Spec,
+    Argument, ArgumentKind as Kind, Command, Container, Effect, Flags, Form, Outcome, Spec, Weight,
 };
 use store::Look;
 use store::stream::{Group, Id, Stream};
@@ -85,6 +85,7 @@ pub static XGROUP: Container = Container {
                 summary: "Removes a consumer with what is pending for it.",
                 complexity: "O(N log(M)) with N entries pending for it and M for the group",
                 arguments: &[KEY, GROUP, CONSUMER],
+                weight: Weight::Of(pending),
                 ..ON_KEY
             },
             form: Form::Local(delconsumer),
@@ -97,6 +98,7 @@ pub static XGROUP: Container = Container {
                 summary: "Removes a group.",
                 complexity: "O(N) in the entries that are pending",
                 arguments: &[KEY, GROUP],
+                weight: Weight::Of(pending),
                 ..ON_KEY
             },
             form: Form::Local(destroy),
@@ -127,6 +129,15 @@ pub static XGROUP: Container = Container {
         },
     ],
 };
+
+/// How many entries are pending in the group, which are what takes time to free.
+fn pending(ctx: &mut Context<'_>) -> usize {
+    let (key, name) = (ctx.key(2), ctx.args.get(3));
+    match ctx.shard.read::<Stream>(ctx.db, key, Look::Peek) {
+        Ok(Some(stream)) => stream.group(name).map_or(0, Group::pending_len),
+        _ => 0,
+    }
+}
 
 /// What stands behind the id of CREATE and SETID.
 #[derive(Default)]

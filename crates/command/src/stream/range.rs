@@ -1,12 +1,14 @@
 //! Entries of a range: XRANGE, XREVRANGE, XLEN.
 
-use super::{COUNT, KEY, READ, parse_interval, reply_entries};
+use super::{COUNT, KEY, READ, WEIGHED, parse_interval, reply_entries};
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
-use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
+use crate::spec::{
+    Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec, Weight,
+};
 use store::Look;
-use store::stream::Stream;
+use store::stream::{Id, Stream};
 
 const START: Argument = Argument::new("start", Kind::String);
 const END: Argument = Argument::new("end", Kind::String);
@@ -27,6 +29,7 @@ pub(super) const XRANGE: Command = Command {
         name: "xrange",
         summary: "Answers the entries of a range of ids.",
         arguments: &[KEY, START, END, COUNT],
+        weight: Weight::Of(|ctx| weigh(ctx, Direction::Forward)),
         ..RANGE
     },
     form: Form::Local(xrange),
@@ -41,6 +44,7 @@ pub(super) const XREVRANGE: Command = Command {
         name: "xrevrange",
         summary: "Answers the entries of a range of ids, the last first.",
         arguments: &[KEY, END, START, COUNT],
+        weight: Weight::Of(|ctx| weigh(ctx, Direction::Backward)),
         ..RANGE
     },
     form: Form::Local(xrevrange),
@@ -56,29 +60,53 @@ enum Direction {
     Backward,
 }
 
-fn range(ctx: &mut Context<'_>, direction: Direction) -> Outcome {
-    let (start, end) = match direction {
-        Direction::Forward => (2, 3),
-        Direction::Backward => (3, 2),
-    };
-    let (start, end) = parse_interval(ctx.args.get(start), ctx.args.get(end))?;
-    let mut count = None;
-    let mut i = 4;
-    while i < ctx.args.len() {
-        if !ctx.args.is(i, "count") || i + 1 == ctx.args.len() {
-            return Err(Error::SYNTAX);
+/// What is asked for.
+struct Asked {
+    start: Id,
+    end: Id,
+    count: usize,
+}
+
+impl Asked {
+    fn parse(ctx: &Context<'_>, direction: Direction) -> Result<Asked, Error> {
+        let (start, end) = match direction {
+            Direction::Forward => (2, 3),
+            Direction::Backward => (3, 2),
+        };
+        let (start, end) = parse_interval(ctx.args.get(start), ctx.args.get(end))?;
+        let mut count = usize::MAX;
+        let mut i = 4;
+        while i < ctx.args.len() {
+            if !ctx.args.is(i, "count") || i + 1 == ctx.args.len() {
+                return Err(Error::SYNTAX);
+            }
+            count = usize::try_from(ctx.integer(i + 1)?).unwrap_or(0);
+            i += 2;
         }
-        count = Some(ctx.integer(i + 1)?);
-        i += 2;
+        Ok(Asked { start, end, count })
     }
+}
+
+fn weigh(ctx: &mut Context<'_>, direction: Direction) -> usize {
+    let Ok(asked) = Asked::parse(ctx, direction) else {
+        return 0;
+    };
+    let key = ctx.key(1);
+    match ctx.shard.read::<Stream>(ctx.db, key, Look::Peek) {
+        Ok(Some(stream)) => {
+            let most = asked.count.min(WEIGHED);
+            stream.log().about(asked.start, asked.end, most)
+        }
+        _ => 0,
+    }
+}
+
+fn range(ctx: &mut Context<'_>, direction: Direction) -> Outcome {
+    let Asked { start, end, count } = Asked::parse(ctx, direction)?;
     let key = ctx.key(1);
     let Some(stream) = ctx.shard.read::<Stream>(ctx.db, key, Look::Use)? else {
         ctx.reply.array(0);
         return Ok(Effect::Read);
-    };
-    let count = match count {
-        None => usize::MAX,
-        Some(count) => usize::try_from(count).unwrap_or(0),
     };
     let log = stream.log();
     match direction {

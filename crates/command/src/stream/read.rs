@@ -1,13 +1,15 @@
 //! What is new in several streams: XREAD, and XREADGROUP, which delivers to a consumer of a group.
 
 use super::{
-    CONSUMER, COUNT, GROUP, IDS, READ, no_group, parse_count, parse_id, reply_entries, reply_entry,
-    reply_id,
+    CONSUMER, COUNT, GROUP, IDS, READ, WEIGHED, no_group, parse_count, parse_id, reply_entries,
+    reply_entry, reply_id,
 };
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{Begin, Find, KeySpec};
-use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
+use crate::spec::{
+    Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec, Weight,
+};
 use resp::number::parse_i64;
 use resp::reply::Mark;
 use resp::{Protocol, Reply};
@@ -46,6 +48,7 @@ pub(super) const XREAD: Command = Command {
         complexity: "O(log(N)+M) for each stream, with N entries in it of which M are answered",
         arguments: &[COUNT, BLOCK, STREAMS],
         history: &[("7.4.0", "Takes + for the last entry.")],
+        weight: Weight::Of(|ctx| weigh(ctx, Of::Xread)),
         ..Spec::DEFAULT
     },
     form: Form::Gather(xread, None),
@@ -109,6 +112,7 @@ pub(super) const XREADGROUP: Command = Command {
             Argument::token("noack", "NOACK").optional(),
             STREAMS,
         ],
+        weight: Weight::Of(|ctx| weigh(ctx, Of::Xreadgroup)),
         ..Spec::DEFAULT
     },
     form: Form::Gather(xreadgroup, None),
@@ -156,6 +160,34 @@ fn xreadgroup(ctx: &mut Context<'_>) -> Outcome {
     }
     answer.end(ctx.reply);
     Ok(Effect::wrote_if(changed))
+}
+
+/// About how many entries a call answers.
+fn weigh(ctx: &mut Context<'_>, of: Of) -> usize {
+    let Ok(options) = Options::parse(ctx, of) else {
+        return 0;
+    };
+    let most = options.count.min(WEIGHED);
+    let mut sum = 0;
+    for (key, id) in options.pairs() {
+        let (key, id) = (ctx.key(key), ctx.args.get(id));
+        let Ok(Some(stream)) = ctx.shard.read::<Stream>(ctx.db, key, Look::Peek) else {
+            continue;
+        };
+        let log = stream.log();
+        let group = stream.group(options.group);
+        let start = match (of, group, Wanted::parse(id)) {
+            (Of::Xread, ..) => start(Some(log), id).ok().flatten(),
+            (_, Some(group), Ok(Wanted::New)) => group.last_id.next(),
+            (_, Some(group), Ok(Wanted::Above(_))) => {
+                sum += group.pending_len().min(most);
+                None
+            }
+            _ => None,
+        };
+        sum += start.map_or(0, |start| log.about(start, Id::MAX, most));
+    }
+    sum
 }
 
 /// What a consumer asks for.
@@ -316,7 +348,7 @@ impl<'a> Options<'a> {
                 count = parse_count(ctx, i + 1)?;
                 i += 2;
             } else if args.is(i, "streams") && more > 0 {
-                if more % 2 != 0 {
+                if !more.is_multiple_of(2) {
                     return Err(unbalanced(of));
                 }
                 break i + 1;

@@ -286,8 +286,8 @@ pub static DIRECTIVES: &[Directive] = &[
     d("zset-max-listpack-entries", COUNT, "128", Anytime, TYPES).alias("zset-max-ziplist-entries"),
     d("zset-max-listpack-value", BYTES, "64", Anytime, TYPES).alias("zset-max-ziplist-value"),
     d("hll-sparse-max-bytes", BYTES, "3000", Anytime, TYPES),
-    d("stream-node-max-bytes", BYTES, "4096", Anytime, TYPES),
-    d("stream-node-max-entries", COUNT, "100", Anytime, TYPES),
+    d("stream-node-max-bytes", BYTES, "4096", Anytime, Supported),
+    d("stream-node-max-entries", COUNT, "100", Anytime, Supported),
 
     // Watching the server.
     d("latency-tracking", Switch, "yes", Anytime, Supported),

@@ -187,6 +187,18 @@ impl Log {
         RangeBack(self.range(from, to))
     }
 
+    /// About how many entries a range has, at least up to `most`.
+    pub fn about(&self, from: Id, to: Id, most: usize) -> usize {
+        let mut sum = 0;
+        for (_, node) in self.tree.range(from, to) {
+            sum += node.live() as usize;
+            if sum >= most {
+                break;
+            }
+        }
+        sum.min(most)
+    }
+
     pub fn get(&self, id: Id) -> Option<Entry<'_>> {
         self.range(id, id).next()
     }
@@ -256,7 +268,7 @@ impl Log {
             if trim.approximate && !whole {
                 break;
             }
-            self.trim_node(base, trim, groups);
+            self.trim_node(base, trim, groups, whole);
             if !whole {
                 break;
             }
@@ -272,8 +284,9 @@ impl Log {
         trimmed
     }
 
-    /// Trims entries of one node, one by one.
-    fn trim_node(&mut self, base: Id, trim: &Trim, groups: &mut [Group]) {
+    /// Trims entries of one node, one by one. If they are all, and the `whole` node is to be trimmed, it
+    /// goes; otherwise it stays for those that come, although the ones in it are deleted.
+    fn trim_node(&mut self, base: Id, trim: &Trim, groups: &mut [Group], whole: bool) {
         let Some(node) = self.tree.node_mut(base) else {
             return;
         };
@@ -295,7 +308,7 @@ impl Log {
         }
         let gone = self.len - left;
         self.len = left;
-        if gone == node.live() {
+        if whole && gone == node.live() {
             self.tree.remove(base);
             return;
         }

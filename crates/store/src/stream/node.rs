@@ -362,7 +362,7 @@ impl Node {
         let walk = self.walk(base);
         let (zero, mut at) = int(entries, walk.names_end)?;
         let names = entries.between(walk.names_at, walk.names_end).count();
-        if zero != 0 || names != master.fields || master.live < 1 {
+        if zero != 0 || names != master.fields {
             return None;
         }
         let (mut live, mut deleted) = (0, 0);
