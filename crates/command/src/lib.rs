@@ -13,6 +13,7 @@ pub mod cursor;
 pub mod debug;
 pub mod error;
 pub mod generic;
+pub mod hash;
 pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
@@ -46,6 +47,7 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::scan::COMMANDS,
     keyspace::COMMANDS,
     zset::COMMANDS,
+    hash::COMMANDS,
 ];
 
 /// The commands of this crate that have subcommands. The host may add to them.

@@ -41,7 +41,7 @@ impl Shard {
     ) -> Result<Option<Open<'_, T>>, WrongType> {
         match self.live(db, key) {
             None => Ok(None),
-            Some((_, entry)) => self.opened(db, key.hash, entry).map(Some),
+            Some((_, entry)) => self.opened_for_use(db, key.hash, entry).map(Some),
         }
     }
 
@@ -53,7 +53,7 @@ impl Shard {
         key: Key<'_>,
     ) -> Result<Open<'_, T>, WrongType> {
         if let Some((_, entry)) = self.live(db, key) {
-            return self.opened(db, key.hash, entry);
+            return self.opened_for_use(db, key.hash, entry);
         }
         let value = NewValue::Word(T::TYPE, T::default().into_word());
         let entry = Entry::create(&mut self.slab, key.bytes, value, None);
@@ -63,7 +63,21 @@ impl Shard {
     }
 
     #[inline]
-    fn opened<T: Collection>(
+    fn opened_for_use<T: Collection>(
+        &mut self,
+        db: usize,
+        hash: u64,
+        entry: Entry,
+    ) -> Result<Open<'_, T>, WrongType> {
+        if entry.kind() == Kind::of(T::TYPE) && !self.no_touch {
+            self.touch(entry);
+        }
+        self.opened(db, hash, entry)
+    }
+
+    /// The collection of an entry, for writing that does not count as a use of the key.
+    #[inline]
+    pub(crate) fn opened<T: Collection>(
         &mut self,
         db: usize,
         hash: u64,
@@ -73,9 +87,6 @@ impl Shard {
             Some((value_type, word)) if value_type == T::TYPE => word,
             _ => return Err(WrongType),
         };
-        if !self.no_touch {
-            self.touch(entry);
-        }
         Ok(Open {
             shard: self,
             db,
@@ -95,8 +106,10 @@ impl Shard {
             return;
         }
         self.note_size(value.len());
+        let due_ms = value.due_ms();
         let (value_type, word) = value.into_parts();
         self.set(db, key, NewValue::Word(value_type, word), None, expiry);
+        self.note_due(db, key.hash, due_ms);
     }
 }
 
@@ -142,11 +155,14 @@ impl<T: Collection> Drop for Open<'_, T> {
         debug_assert!(self.entry.kind() == Kind::of(T::TYPE));
         let empty = self.value.is_empty();
         self.shard.note_size(self.value.len());
+        let due_ms = self.value.due_ms();
         // SAFETY: the guard is going, and nobody looks at the value in it again.
         let value = unsafe { ManuallyDrop::take(&mut self.value) };
         self.entry.set_word(value.into_word());
         if empty {
             self.shard.drop_entry(self.db, self.hash, self.entry);
+        } else {
+            self.shard.note_due(self.db, self.hash, due_ms);
         }
     }
 }

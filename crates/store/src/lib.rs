@@ -8,6 +8,7 @@ pub mod double;
 pub mod element;
 pub mod entry;
 pub mod expire;
+pub mod fields;
 pub mod glob;
 pub mod hash;
 pub mod hashing;

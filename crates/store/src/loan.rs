@@ -115,6 +115,7 @@ impl Shard {
             entry.set_raw(loan.raw);
             entry.set_access(loan.access);
             self.note_size(shard::item(entry.0).elements());
+            self.note_fields(db, key.hash, entry);
         }
     }
 }

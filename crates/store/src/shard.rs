@@ -9,6 +9,7 @@
 
 use crate::access::{Mode, Stamp};
 use crate::entry::{self, Blob, Entry, Kind, NewValue, Str};
+use crate::fields::Fields;
 use crate::random::Random;
 use crate::slab::{Slab, SlabStats};
 use crate::table::{Found, Table, VOLATILE};
@@ -61,6 +62,8 @@ pub struct Stats {
     pub misses: u64,
     /// Keys removed because their time had come.
     pub expired: u64,
+    /// Fields of hashes removed because their time had come, and nobody asked.
+    pub expired_fields: u64,
 }
 
 /// The types of values.
@@ -94,6 +97,8 @@ pub(crate) struct Space {
     pub volatile: usize,
     /// Where the expiry sweep goes on.
     pub sweep: u64,
+    /// Hashes of which fields will expire.
+    pub fields: Fields,
 }
 
 impl Space {
@@ -102,6 +107,7 @@ impl Space {
             table: Table::new(),
             volatile: 0,
             sweep: 0,
+            fields: Fields::default(),
         }
     }
 }
@@ -429,6 +435,7 @@ impl Shard {
         // SAFETY: `found` was found under `hash`, and the table has not changed since.
         let entry = Entry(unsafe { space.table.remove(&mut self.slab, hash, found) });
         space.volatile -= usize::from(entry.has_expiry());
+        space.fields.forget(hash);
     }
 
     /// Frees an entry that is in no table.
@@ -688,6 +695,7 @@ impl Shard {
         self.changes += 1;
         self.remove(to_db, to);
         self.attach(to_db, to.hash, entry);
+        self.note_fields(to_db, to.hash, entry);
         true
     }
 
@@ -716,6 +724,7 @@ impl Shard {
         self.changes += 1;
         self.remove(to_db, to);
         self.attach(to_db, to.hash, entry);
+        self.note_fields(to_db, to.hash, entry);
         true
     }
 

@@ -89,6 +89,13 @@ pub trait Collection: Word + Default + Clone {
     /// About how many allocations are to be freed.
     fn weight(&self) -> usize;
 
+    /// When elements of it will have to be removed because their time has come, in Unix milliseconds;
+    /// `i64::MAX` if it has none with an expiry. May be earlier than there is something to remove.
+    #[inline]
+    fn due_ms(&self) -> i64 {
+        i64::MAX
+    }
+
     /// Frees about `budget` allocations of a collection that nobody will read again; true when the
     /// rest can be dropped at once.
     fn free_some(&mut self, budget: usize) -> bool;
@@ -223,6 +230,11 @@ impl Value {
         each!(self, inner => inner.weight())
     }
 
+    /// See [`Collection::due_ms`].
+    pub fn due_ms(&self) -> i64 {
+        each!(self, inner => inner.due_ms())
+    }
+
     /// See [`Collection::free_some`].
     pub fn free_some(&mut self, budget: usize) -> bool {
         each!(self, inner => inner.free_some(budget))
@@ -294,7 +306,7 @@ thin!(Listpack, Intset);
 words! {
     List { Packed = 0, Chunks = 1 }
     Set { Ints = 0, Packed = 1, Table = 2 }
-    Hash { Packed = 0 }
+    Hash { Packed = 0, Timed = 1, Table = 2 }
     Zset { Packed = 0, Tree = 1 }
     Stream { Nodes = 0 }
 }
