@@ -4,6 +4,7 @@
 pub mod access;
 pub mod collection;
 pub mod dict;
+pub mod double;
 pub mod element;
 pub mod entry;
 pub mod expire;
