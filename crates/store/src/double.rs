@@ -44,7 +44,11 @@ impl Text {
         if value.is_infinite() {
             text.push(if value > 0.0 { b"inf" } else { b"-inf" });
         } else if value == 0.0 {
-            text.push(if value.is_sign_negative() { b"-0" } else { b"0" });
+            text.push(if value.is_sign_negative() {
+                b"-0"
+            } else {
+                b"0"
+            });
         } else if let Some(integer) = integer(value) {
             text.push(Digits::of(integer).bytes());
         } else {

@@ -295,6 +295,6 @@ words! {
     List { Packed = 0 }
     Set { Ints = 0, Packed = 1 }
     Hash { Packed = 0 }
-    Zset { Packed = 0 }
+    Zset { Packed = 0, Tree = 1 }
     Stream { Nodes = 0 }
 }

@@ -7,10 +7,9 @@
 //! is cut in two, by the next bit of the hashes. The lowest bits choose the bucket, so with the bits in
 //! reverse, each bucket is a range of hashes, and cutting one keeps the order of the ranges. That makes a
 //! reversed hash a cursor: what is before it was seen, whatever was cut or joined since.
-//!
-//! Long members are not in the table at all but in the leaf.
 
 use super::slots::Slots;
+use crate::hashing;
 use crate::thin::Thin;
 
 /// Entries per bucket when the table grows.
@@ -22,6 +21,11 @@ const ENTRY: usize = 8;
 
 /// What the table knows of a member: a part of the hash of its bytes.
 pub(super) type Mark = u32;
+
+#[inline]
+pub(super) fn mark(member: &[u8]) -> Mark {
+    (hashing::hash(member) >> 32) as Mark
+}
 
 #[derive(Clone)]
 pub(super) struct Members {
@@ -61,7 +65,8 @@ impl Members {
         }
     }
 
-    fn count(&self) -> usize {
+    /// Buckets.
+    pub(super) fn count(&self) -> usize {
         (1 << self.level) + self.cut
     }
 
@@ -164,15 +169,8 @@ impl Members {
         u32::try_from(next).unwrap_or(0)
     }
 
-    /// Buckets.
-    pub(super) fn allocations(&self) -> usize {
-        self.count()
-    }
-
     pub(super) fn memory(&self) -> usize {
-        let some = self.buckets.iter().take(64);
-        let (bytes, n) = some.fold((0, 0), |(bytes, n), b| (bytes + b.memory(), n + 1));
-        self.buckets.memory() + bytes * self.count() / n.max(1)
+        self.buckets.memory(Thin::memory)
     }
 
     /// Drops buckets; what is left of the table is of no use.

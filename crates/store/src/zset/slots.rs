@@ -9,6 +9,7 @@ pub(super) struct Slots<T> {
     segments: Vec<Vec<Option<T>>>,
     /// Numbers that were given back.
     free: Vec<u32>,
+    used: usize,
 }
 
 impl<T> Slots<T> {
@@ -16,11 +17,13 @@ impl<T> Slots<T> {
         Slots {
             segments: Vec::new(),
             free: Vec::new(),
+            used: 0,
         }
     }
 
     /// Keeps something, and answers its number.
     pub(super) fn put(&mut self, value: T) -> u32 {
+        self.used += 1;
         if let Some(number) = self.free.pop() {
             *self.slot(number) = Some(value);
             return number;
@@ -43,6 +46,7 @@ impl<T> Slots<T> {
     pub(super) fn take(&mut self, number: u32) -> T {
         let value = self.slot(number).take().expect("the number is in use");
         self.free.push(number);
+        self.used -= 1;
         value
     }
 
@@ -69,15 +73,22 @@ impl<T> Slots<T> {
             (x, y)
         } else {
             let segments = [a_segment, b_segment];
-            let [x, y] = self.segments.get_disjoint_mut(segments).expect("they differ");
+            let [x, y] = self
+                .segments
+                .get_disjoint_mut(segments)
+                .expect("they differ");
             (&mut x[a % SEGMENT], &mut y[b % SEGMENT])
         };
         let in_use = "the number is in use";
-        (a_slot.as_mut().expect(in_use), b_slot.as_mut().expect(in_use))
+        (
+            a_slot.as_mut().expect(in_use),
+            b_slot.as_mut().expect(in_use),
+        )
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.segments.iter().flatten().flatten()
+    /// How many there are.
+    pub(super) fn used(&self) -> usize {
+        self.used
     }
 
     /// Drops up to `budget` of them for good; answers how many are left of the budget.
@@ -97,9 +108,17 @@ impl<T> Slots<T> {
         left
     }
 
-    /// Bytes of the segments, without what the boxes point to.
-    pub(super) fn memory(&self) -> usize {
+    /// Bytes of the segments and of what the boxes point to, which is guessed from some of them.
+    pub(super) fn memory(&self, of: impl Fn(&T) -> usize) -> usize {
+        const SOME: usize = 64;
+        let (mut bytes, mut n) = (0, 0);
+        for value in self.segments.iter().flatten().flatten().take(SOME) {
+            bytes += of(value);
+            n += 1;
+        }
         let slots: usize = self.segments.iter().map(Vec::capacity).sum();
-        slots * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
+        slots * size_of::<Option<T>>()
+            + self.free.capacity() * size_of::<u32>()
+            + bytes * self.used / n.max(1)
     }
 }
