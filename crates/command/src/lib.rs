@@ -12,6 +12,7 @@ pub mod context;
 pub mod debug;
 pub mod error;
 pub mod generic;
+pub mod hyperloglog;
 pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
@@ -34,6 +35,7 @@ pub static FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     bitmap::COMMANDS,
     stream::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     generic::expire::COMMANDS,
     generic::rename::COMMANDS,
