@@ -1,4 +1,3 @@
-use super::*;
 use crate::testing::Client;
 
 #[track_caller]
@@ -22,7 +21,10 @@ fn adding_says_whether_registers_changed() {
         ("PFADD k d", ":1"),
         ("PFCOUNT k", ":4"),
         ("PFCOUNT missing", ":0"),
-        ("PFDEBUG DECODE missing", "-ERR The specified key does not exist"),
+        (
+            "PFDEBUG DECODE missing",
+            "-ERR The specified key does not exist",
+        ),
         ("OBJECT ENCODING k", "$3|raw"),
     ]);
 }
@@ -54,16 +56,38 @@ fn sketches_are_united() {
 fn other_strings_are_refused() {
     const INVALID: &str = "-WRONGTYPE Key is not a valid HyperLogLog string value.";
     const CORRUPT: &str = "-INVALIDOBJ Corrupted HLL object detected";
-    for value in ["x", "12345678901234567890", "HYLL", "HYLL\\x02aaaaaaaaaaaaaaaaa", "HYLL\\x00aaaaaaaaaaa"] {
+    for value in [
+        "x",
+        "12345678901234567890",
+        "HYLL",
+        "HYLL\\x02aaaaaaaaaaaaaaaaa",
+        "HYLL\\x00aaaaaaaaaaa",
+    ] {
         let mut client = Client::default();
         client.check(&format!("SET k \"{value}\""), "+OK");
-        for request in ["PFADD k", "PFADD k a", "PFCOUNT k", "PFCOUNT k k", "PFMERGE k", "PFMERGE d k", "PFDEBUG GETREG k"] {
+        for request in [
+            "PFADD k",
+            "PFADD k a",
+            "PFCOUNT k",
+            "PFCOUNT k k",
+            "PFMERGE k",
+            "PFMERGE d k",
+            "PFDEBUG GETREG k",
+        ] {
             client.check(request, INVALID);
         }
     }
     let mut client = Client::default();
     client.check("SET k \"HYLL\\x01aaaaaaaaaa\\xff\\x00\"", "+OK");
-    for request in ["PFADD k a", "PFCOUNT k", "PFCOUNT k k", "PFMERGE k", "PFMERGE d k", "PFDEBUG GETREG k", "PFDEBUG TODENSE k"] {
+    for request in [
+        "PFADD k a",
+        "PFCOUNT k",
+        "PFCOUNT k k",
+        "PFMERGE k",
+        "PFMERGE d k",
+        "PFDEBUG GETREG k",
+        "PFDEBUG TODENSE k",
+    ] {
         client.check(request, CORRUPT);
     }
     client.check("EXISTS d", ":0");
