@@ -98,6 +98,11 @@ impl KeySpec {
         }
     }
 
+    /// Whether the keys begin at a place that is the same in all calls.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.begin, Begin::Index(_))
+    }
+
     /// The positions of this specification's keys, or `None` if the arguments do not have them.
     pub fn positions(&self, args: Args<'_>) -> Option<Vec<usize>> {
         let begin = match self.begin {

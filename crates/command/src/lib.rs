@@ -12,6 +12,7 @@ pub mod context;
 pub mod debug;
 pub mod error;
 pub mod generic;
+pub mod geo;
 pub mod hyperloglog;
 pub mod introspect;
 pub mod keyspace;
@@ -36,6 +37,7 @@ pub static FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     stream::COMMANDS,
     hyperloglog::COMMANDS,
+    geo::COMMANDS,
     generic::COMMANDS,
     generic::expire::COMMANDS,
     generic::rename::COMMANDS,
