@@ -11,7 +11,6 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
-use crate::string::float::Extended;
 use crate::string::wrote;
 use cell::Place;
 use resp::{Args, Reply};
@@ -93,8 +92,8 @@ fn reply_distance(reply: &mut Reply, distance: f64) {
 
 fn reply_place(reply: &mut Reply, place: Place) {
     reply.array(2);
-    reply.double_text(&Extended::from(place.longitude).to_text());
-    reply.double_text(&Extended::from(place.latitude).to_text());
+    reply.double_text(store::double::Text::of(place.longitude).bytes());
+    reply.double_text(store::double::Text::of(place.latitude).bytes());
 }
 
 const GEOADD: Command = Command {
@@ -178,7 +177,8 @@ fn geoadd(ctx: &mut Context<'_>) -> Outcome {
     }
     let changed = added + moved > 0;
     zset.close(changed);
-    ctx.reply.int(if counts_changes { added + moved } else { added });
+    ctx.reply
+        .int(if counts_changes { added + moved } else { added });
     Ok(wrote(changed))
 }
 

@@ -144,3 +144,22 @@ fn keyword(args: Args<'_>, word: &str, from: i32) -> Option<usize> {
     }
     .map(|i| i + 1)
 }
+
+/// The part of a key that places it: what stands between the first `{` and the next `}` unless that
+/// is nothing, otherwise all of it.
+#[inline]
+pub fn tag(key: &[u8]) -> &[u8] {
+    match memchr::memchr(b'{', key) {
+        None => key,
+        Some(open) => tagged(key, open),
+    }
+}
+
+#[cold]
+fn tagged(key: &[u8], open: usize) -> &[u8] {
+    let rest = &key[open + 1..];
+    match memchr::memchr(b'}', rest) {
+        None | Some(0) => key,
+        Some(close) => &rest[..close],
+    }
+}

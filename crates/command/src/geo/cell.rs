@@ -216,15 +216,29 @@ mod tests {
 
     #[test]
     fn the_world_goes_round() {
-        let corner = Cell { number: 0, steps: 2 };
+        let corner = Cell {
+            number: 0,
+            steps: 2,
+        };
         let numbers = |cells: [(i32, i32); 4]| cells.map(|(e, n)| corner.neighbour(e, n).number);
         assert_eq!(numbers([(1, 0), (0, 1), (1, 1), (0, 0)]), [2, 1, 3, 0]);
-        assert_eq!(numbers([(-1, 0), (0, -1), (-1, -1), (-1, 1)]), [10, 5, 15, 11]);
+        assert_eq!(
+            numbers([(-1, 0), (0, -1), (-1, -1), (-1, 1)]),
+            [10, 5, 15, 11]
+        );
     }
 
     #[test]
     fn any_score_is_a_place() {
-        let odd = [0.0, -1.0, 1e300, -1e300, f64::INFINITY, f64::NEG_INFINITY, 0.5];
+        let odd = [
+            0.0,
+            -1.0,
+            1e300,
+            -1e300,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            0.5,
+        ];
         for score in odd.into_iter().chain([u64::MAX as f64, i64::MAX as f64]) {
             assert!(Place::of_score(score).is_indexed(), "{score}");
         }

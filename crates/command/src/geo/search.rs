@@ -9,7 +9,7 @@ use super::{KEY, LATITUDE, LONGITUDE, READ, UNIT};
 use super::{double, place, reply_distance, reply_place, unit};
 use crate::context::Context;
 use crate::error::Error;
-use crate::keyspec::{Begin, Find, KeyFlags, KeySpec};
+use crate::keyspec::{Begin, KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Deprecated, Effect, Flags, Form};
 use crate::spec::{Outcome, Spec, Unspecified};
 use crate::string::wrote;
@@ -46,7 +46,10 @@ const COUNT_SINCE: Argument = Argument::block(
 .optional();
 const ORDER: Argument = Argument::one_of(
     "order",
-    &[Argument::token("asc", "ASC"), Argument::token("desc", "DESC")],
+    &[
+        Argument::token("asc", "ASC"),
+        Argument::token("desc", "DESC"),
+    ],
 )
 .optional();
 const STORE_KEYS: Argument = Argument::one_of(
@@ -108,8 +111,12 @@ const fn key_after(word: &'static str, from: i32) -> KeySpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
     /// With or without STORE and STOREDIST.
-    Radius { stores: bool },
-    RadiusByMember { stores: bool },
+    Radius {
+        stores: bool,
+    },
+    RadiusByMember {
+        stores: bool,
+    },
     Search,
     SearchStore,
 }
@@ -201,7 +208,15 @@ pub const GEORADIUS_RO: Command = Command {
         summary: "Finds the places within a distance from coordinates.",
         complexity: RADIUS_COMPLEXITY,
         arguments: &[
-            KEY, LONGITUDE, LATITUDE, RADIUS, UNIT, WITH_COORD, WITH_DIST, WITH_HASH, COUNT_SINCE,
+            KEY,
+            LONGITUDE,
+            LATITUDE,
+            RADIUS,
+            UNIT,
+            WITH_COORD,
+            WITH_DIST,
+            WITH_HASH,
+            COUNT_SINCE,
             ORDER,
         ],
         history: RADIUS_HISTORY,
@@ -475,9 +490,8 @@ impl Query {
     ) -> Result<usize, Error> {
         let has = |n: usize| args.len() - i > n;
         let is = |word: &str| args.is(i, word);
-        let may_be = |figure: &Option<Figure>, same: fn(&Figure) -> bool| {
-            figure.as_ref().is_none_or(same)
-        };
+        let may_be =
+            |figure: &Option<Figure>, same: fn(&Figure) -> bool| figure.as_ref().is_none_or(same);
         let is_polygon = matches!(self.figure, Some(Figure::Polygon(_)));
         let by_coordinates = self.center.is_some() && !self.by_member;
         if is("FROMMEMBER") && has(1) && !by_coordinates && !is_polygon {
@@ -624,7 +638,11 @@ impl Query {
     /// Brings what was found into order, and leaves as many as are asked for.
     fn arrange(&self, found: &mut Vec<Found<'_>>) {
         let nearest = self.count > 0 && !self.any;
-        let count = if self.count == 0 { found.len() } else { self.count };
+        let count = if self.count == 0 {
+            found.len()
+        } else {
+            self.count
+        };
         let order = self.order.or(nearest.then_some(Order::Ascending));
         if let Some(order) = order {
             let compare = |a: &Found<'_>, b: &Found<'_>| -> Ordering {

@@ -77,10 +77,7 @@ fn searches_find_what_is_near() {
             "GEOSEARCH k BYPOLYGON 3 14 37 16 37 15 39 WITHHASH",
             "*1|*2|$7|Catania|:3479447370796909",
         ),
-        (
-            "GEORADIUS k 15 37 200 km COUNT 1",
-            "*1|$7|Catania",
-        ),
+        ("GEORADIUS k 15 37 200 km COUNT 1", "*1|$7|Catania"),
         (
             "GEORADIUSBYMEMBER k Palermo 200 km COUNT 1 ANY",
             "*1|$7|Palermo",

@@ -313,7 +313,14 @@ fn help_lists_usage_and_summary() {
 /// What every row of this crate must have for the replies above to make sense.
 #[test]
 fn rows_are_complete() {
-    const GROUPS: &[&str] = &["string", "bitmap", "hyperloglog", "geo", "generic", "server"];
+    const GROUPS: &[&str] = &[
+        "string",
+        "bitmap",
+        "hyperloglog",
+        "geo",
+        "generic",
+        "server",
+    ];
     for entry in Client::default().table.entries() {
         let (name, spec) = (&entry.full_name, entry.spec);
         assert!(GROUPS.contains(&spec.group), "{name}: {}", spec.group);

@@ -31,24 +31,6 @@ impl From<i64> for Extended {
     }
 }
 
-impl From<f64> for Extended {
-    /// The same number; no number becomes infinite.
-    fn from(value: f64) -> Extended {
-        const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
-        const BIAS: i32 = 1075;
-        if !value.is_finite() {
-            return Extended::infinite(value.is_sign_negative());
-        }
-        let bits = value.to_bits();
-        let fraction = bits & ((1 << FRACTION_BITS) - 1);
-        let (mantissa, exponent) = match (bits >> FRACTION_BITS & 0x7ff) as i32 {
-            0 => (fraction, 1),
-            exponent => (fraction | 1 << FRACTION_BITS, exponent),
-        };
-        round(value.is_sign_negative(), mantissa.into(), exponent - BIAS, false)
-    }
-}
-
 impl Extended {
     pub const ZERO: Extended = Extended::zero(false);
 
