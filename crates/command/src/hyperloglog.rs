@@ -16,6 +16,7 @@ mod sparse;
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
+use crate::spec::Weight;
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use crate::string::{Text, wrote};
 use resp::Args;
@@ -138,6 +139,7 @@ const PFCOUNT: Command = Command {
         summary: "Estimates how many distinct elements one or several HyperLogLogs have seen.",
         complexity: "O(1) for one key whose count is known, O(N) with N the number of keys otherwise.",
         arguments: &[KEY.multiple()],
+        weight: Weight::Of(weight),
         ..Spec::DEFAULT
     },
     form: Form::Gather(pfcount, None),
@@ -166,6 +168,11 @@ fn pfcount(ctx: &mut Context<'_>) -> Outcome {
     })?;
     ctx.reply.int(count as i64);
     Ok(Effect::Wrote)
+}
+
+/// A sketch takes as long as a few hundred elements of a collection.
+fn weight(ctx: &mut Context<'_>) -> usize {
+    ctx.args.len() * 256
 }
 
 /// The union of the sketches at all arguments, and whether any of them is dense.
@@ -200,6 +207,7 @@ const PFMERGE: Command = Command {
             Argument::key("destkey", 0),
             Argument::key("sourcekey", 1).optional().multiple(),
         ],
+        weight: Weight::Of(weight),
         ..Spec::DEFAULT
     },
     form: Form::Gather(pfmerge, None),

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{Begin, Find, KeyFlags, KeySpec, tag};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
-use crate::spec::Unspecified;
+use crate::spec::{Unspecified, Weight};
 use crate::string::{Text, wrote};
 use resp::Args;
 use resp::number::parse_i64;
@@ -93,6 +93,7 @@ const SORT: Command = Command {
             ALPHA,
             Argument::key("destination", 2).with_token("STORE").optional(),
         ],
+        weight: Weight::Of(weight),
         ..Spec::DEFAULT
     },
     form: Form::Gather(sort, None),
@@ -115,6 +116,7 @@ const SORT_RO: Command = Command {
         summary: "Sorts the elements of a list, a set or a sorted set, and answers them.",
         complexity: COMPLEXITY,
         arguments: &[Argument::key("key", 0), BY, LIMIT, GET, ORDER, ALPHA],
+        weight: Weight::Of(weight),
         ..Spec::DEFAULT
     },
     form: Form::Gather(sort_ro, None),
@@ -133,6 +135,18 @@ fn unspecified(args: Args<'_>) -> Unspecified {
         destination: request.destination,
         any_key: request.patterns().next().is_some(),
     }
+}
+
+/// How many elements are sorted. Who looks up keys by patterns has to be where these are.
+fn weight(ctx: &mut Context<'_>) -> usize {
+    let stores = ctx.args.is(0, "SORT");
+    let request = Request::read(ctx.args, stores);
+    if request.is_ok_and(|request| request.patterns().next().is_some()) {
+        return 0;
+    }
+    let key = ctx.key(1);
+    let item = ctx.shard.look(ctx.db, key, Look::Peek);
+    item.map_or(0, |item| item.elements())
 }
 
 /// What a pattern stands for.

@@ -3,7 +3,7 @@
 //! All of them are one search with other arguments. They are read in the order in which Redis
 //! complains about them, the key's type first, because FROMMEMBER needs the key.
 
-use super::cell::{Place, signed};
+use super::cell::{Cell, Place, signed};
 use super::shape::{Figure, Shape};
 use super::{KEY, LATITUDE, LONGITUDE, READ, UNIT};
 use super::{double, place, reply_distance, reply_place, unit};
@@ -11,11 +11,12 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{Begin, KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Deprecated, Effect, Flags, Form};
-use crate::spec::{Outcome, Spec, Unspecified};
+use crate::spec::{Outcome, Spec, Unspecified, Weight};
 use crate::string::wrote;
 use resp::number::parse_i64;
 use resp::{Args, Reply};
 use std::cmp::Ordering;
+use std::ops::Range;
 use store::shard::Expiry;
 use store::zset::{Between, Direction, End, Zset};
 use store::{Element, Look};
@@ -188,6 +189,7 @@ pub const GEORADIUS: Command = Command {
             since: "6.2.0",
             replaced_by: "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
         }),
+        weight: Weight::Of(|ctx| weight(ctx, Name::Radius { stores: true })),
         ..Spec::DEFAULT
     },
     form: Form::Gather(georadius, None),
@@ -224,6 +226,7 @@ pub const GEORADIUS_RO: Command = Command {
             since: "6.2.0",
             replaced_by: "`GEOSEARCH` with the `BYRADIUS` argument",
         }),
+        weight: Weight::Of(|ctx| weight(ctx, Name::Radius { stores: false })),
         ..Spec::DEFAULT
     },
     form: Form::Local(georadius_ro),
@@ -265,6 +268,7 @@ pub const GEORADIUSBYMEMBER: Command = Command {
             since: "6.2.0",
             replaced_by: "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
         }),
+        weight: Weight::Of(|ctx| weight(ctx, Name::RadiusByMember { stores: true })),
         ..Spec::DEFAULT
     },
     form: Form::Gather(georadiusbymember, None),
@@ -300,6 +304,7 @@ pub const GEORADIUSBYMEMBER_RO: Command = Command {
             since: "6.2.0",
             replaced_by: "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
         }),
+        weight: Weight::Of(|ctx| weight(ctx, Name::RadiusByMember { stores: false })),
         ..Spec::DEFAULT
     },
     form: Form::Local(georadiusbymember_ro),
@@ -330,6 +335,7 @@ pub const GEOSEARCH: Command = Command {
             WITH_HASH,
         ],
         history: SEARCH_HISTORY,
+        weight: Weight::Of(|ctx| weight(ctx, Name::Search)),
         ..Spec::DEFAULT
     },
     form: Form::Local(geosearch),
@@ -359,6 +365,7 @@ pub const GEOSEARCHSTORE: Command = Command {
             Argument::token("storedist", "STOREDIST").optional(),
         ],
         history: SEARCH_HISTORY,
+        weight: Weight::Of(|ctx| weight(ctx, Name::SearchStore)),
         ..Spec::DEFAULT
     },
     form: Form::Gather(geosearchstore, None),
@@ -610,11 +617,7 @@ impl Query {
         let enough = if self.any { self.count } else { usize::MAX };
         let mut found = Vec::new();
         for cell in shape.cells() {
-            let (first, next) = cell.scores();
-            let ranks = zset.by_score(&Between {
-                min: End::Included(first),
-                max: End::Excluded(next),
-            });
+            let ranks = ranks(zset, cell);
             for (member, score) in zset.range(ranks.start, ranks.len(), Direction::Up) {
                 if found.len() == enough {
                     break;
@@ -682,6 +685,28 @@ impl Query {
             }
         }
     }
+}
+
+/// Where the places of a cell are in an index.
+fn ranks(zset: &Zset, cell: Cell) -> Range<usize> {
+    let (first, next) = cell.scores();
+    zset.by_score(&Between {
+        min: End::Included(first),
+        max: End::Excluded(next),
+    })
+}
+
+/// How many places a search has to look at.
+fn weight(ctx: &mut Context<'_>, name: Name) -> usize {
+    let source = ctx.key(if name == Name::SearchStore { 2 } else { 1 });
+    let Ok(Some(zset)) = ctx.shard.read::<Zset>(ctx.db, source, Look::Peek) else {
+        return 0;
+    };
+    let Ok(query) = Query::read(ctx.args, name, Some(&zset)) else {
+        return 0;
+    };
+    let cells = query.shape().cells().into_iter();
+    cells.map(|cell| ranks(&zset, cell).len()).sum()
 }
 
 fn search(ctx: &mut Context<'_>, name: Name) -> Outcome {
