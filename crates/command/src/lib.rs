@@ -18,6 +18,7 @@ pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
 pub mod spec;
+pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod table;
@@ -38,6 +39,7 @@ pub static FAMILIES: &[&[Command]] = &[
     stream::COMMANDS,
     hyperloglog::COMMANDS,
     geo::COMMANDS,
+    sort::COMMANDS,
     generic::COMMANDS,
     generic::expire::COMMANDS,
     generic::rename::COMMANDS,
