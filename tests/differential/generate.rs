@@ -157,6 +157,28 @@ const TEMPLATES: &[&str] = &[
     "XINFO STREAM stream [FULL] [COUNT index]",
     "XINFO GROUPS stream",
     "XINFO CONSUMERS stream (g|h)",
+    "PFADD key value+",
+    "PFADD key [value]",
+    "PFCOUNT key+",
+    "PFCOUNT key",
+    "PFMERGE key key+",
+    "PFDEBUG (ENCODING|DECODE|TODENSE) key",
+    "GEOADD key [(NX|XX)] [CH] spot+",
+    "GEODIST key town town [unit]",
+    "GEOPOS key town+",
+    "GEOHASH key town+",
+    "GEOSEARCH key FROMLONLAT corner BYRADIUS length unit [(ASC|DESC)] [WITHDIST] [WITHHASH]",
+    "GEOSEARCH key FROMMEMBER town BYBOX length length unit [WITHCOORD] [COUNT index ANY]",
+    "GEOSEARCHSTORE key key FROMMEMBER town BYRADIUS length unit [STOREDIST]",
+    "GEORADIUS key corner length unit [(STORE|STOREDIST) key]",
+    "GEORADIUSBYMEMBER key town length unit [(STORE|STOREDIST|WITHDIST) key]",
+    "RPUSH sortable integer+",
+    "RPUSH sortable value+",
+    "MSET {s}w1 value {s}w-1 integer {s}w2 integer",
+    "DEL sortable",
+    "SORT sortable [LIMIT index index] [ALPHA] [(ASC|DESC)] [STORE sortable]",
+    "SORT sortable [BY (nosort|{s}w*)] [ALPHA] [GET #] [GET {s}w*] [DESC]",
+    "SORT_RO sortable [BY nosort] [LIMIT index index] [DESC] [ALPHA]",
     "DEL key+",
     "DEL stream",
     "UNLINK key+",
@@ -209,12 +231,15 @@ const LATER: &[&str] = &[
     "MSETEX 2 pair pair [expiry] [(NX|XX)]",
     "MSETEX 2 pair pair [KEEPTTL] [option]",
     "MSETEX integer pair pair",
+    "GEOSEARCH key BYPOLYGON 3 corner corner corner ASC [WITHDIST] [WITHCOORD]",
+    "GEOSEARCH key BYPOLYGON 4 corner corner corner corner ASC [WITHHASH]",
 ];
 
 /// Whether a command, or an option of it, came after Redis 7.0.
 pub fn is_later(command: &Command) -> bool {
     let later = |word: &Vec<u8>| {
-        [&b"ifeq"[..], b"delifeq", b"msetex"].contains(&word.to_ascii_lowercase().as_slice())
+        [&b"ifeq"[..], b"delifeq", b"msetex", b"bypolygon"]
+            .contains(&word.to_ascii_lowercase().as_slice())
     };
     command.iter().any(later)
 }
@@ -370,6 +395,24 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
                 "NX", "XX", "GT", "LT", "CH", "REV", "BYSCORE", "LIMIT", "0", "-1", "foo",
             ],
         ),
+        "spot" => {
+            argument(seed, "corner", command);
+            return argument(seed, "town", command);
+        }
+        "corner" => {
+            let longitude = coordinate(seed, 180);
+            command.push(longitude);
+            coordinate(seed, 85)
+        }
+        "town" => format!("t{}", seed.below(12)).into_bytes(),
+        "length" => small_or(
+            seed,
+            2000,
+            0,
+            &["0", "-1", "1e7", "0.5", "20000000", "abc", ""],
+        ),
+        "unit" => pick(seed, &["m", "km", "KM", "ft", "mi", "km", "km", "x"]),
+        "sortable" => format!("{{s}}{}", seed.below(3)).into_bytes(),
         "missing" => b"no such key".to_vec(),
         "stream" => stream(seed),
         "stream-id" => stream_id(seed),
@@ -554,6 +597,16 @@ fn new_id(seed: &mut Seed) -> Vec<u8> {
     match seed.one_in(8) {
         true => stream_id(seed),
         false => b"1-*".to_vec(),
+    }
+}
+
+/// Degrees of longitude or latitude, mostly of a part of the earth that is not too large.
+fn coordinate(seed: &mut Seed, max: usize) -> Vec<u8> {
+    let span = if seed.one_in(3) { max } else { 10 };
+    let thousandths = seed.below(2000 * span) as f64 - 1000.0 * span as f64;
+    match seed.one_in(40) {
+        true => pick(seed, &["0", "180", "-180", "85.05112878", "86", "abc", ""]),
+        false => format!("{}", thousandths / 1000.0).into_bytes(),
     }
 }
 

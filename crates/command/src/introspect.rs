@@ -407,8 +407,11 @@ pub struct KeyUse {
 /// The keys of a call, in the order of the row's specifications; `None` if the arguments do not have
 /// the form that one of these asks for.
 pub fn key_uses(spec: &Spec, args: Args<'_>) -> Option<Vec<KeyUse>> {
+    let unspecified = spec.unspecified.map(|find| find(args));
+    let is_told = |k: &&KeySpec| !k.flags.has(KeyFlags::NOT_KEY);
+    let is_sure = |k: &&KeySpec| unspecified.is_none() || k.is_fixed();
     let mut uses = Vec::new();
-    for key in spec.keys.iter().filter(|k| !k.flags.has(KeyFlags::NOT_KEY)) {
+    for key in spec.keys.iter().filter(is_told).filter(is_sure) {
         let flags = if key.flags.has(KeyFlags::VARIABLE_FLAGS) {
             flags_of_call(spec, key.flags, args)
         } else {
@@ -421,6 +424,11 @@ pub fn key_uses(spec: &Spec, args: Args<'_>) -> Option<Vec<KeyUse>> {
                 .map(|position| KeyUse { position, flags }),
         );
     }
+    let destination = unspecified.and_then(|found| found.destination);
+    uses.extend(destination.map(|position| KeyUse {
+        position,
+        flags: KeyFlags::OW.or(KeyFlags::UPDATE),
+    }));
     Some(uses)
 }
 

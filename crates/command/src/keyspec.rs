@@ -98,6 +98,11 @@ impl KeySpec {
         }
     }
 
+    /// Whether the keys begin at a place that is the same in all calls.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.begin, Begin::Index(_))
+    }
+
     /// The positions of this specification's keys, or `None` if the arguments do not have them.
     pub fn positions(&self, args: Args<'_>) -> Option<Vec<usize>> {
         let begin = match self.begin {
@@ -138,4 +143,23 @@ fn keyword(args: Args<'_>, word: &str, from: i32) -> Option<usize> {
         (1..=start).rev().find(|i| args.is(*i, word))
     }
     .map(|i| i + 1)
+}
+
+/// The part of a key that places it: what stands between the first `{` and the next `}` unless that
+/// is nothing, otherwise all of it.
+#[inline]
+pub fn tag(key: &[u8]) -> &[u8] {
+    match memchr::memchr(b'{', key) {
+        None => key,
+        Some(open) => tagged(key, open),
+    }
+}
+
+#[cold]
+fn tagged(key: &[u8], open: usize) -> &[u8] {
+    let rest = &key[open + 1..];
+    match memchr::memchr(b'}', rest) {
+        None | Some(0) => key,
+        Some(close) => &rest[..close],
+    }
 }

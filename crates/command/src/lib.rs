@@ -13,12 +13,15 @@ pub mod cursor;
 pub mod debug;
 pub mod error;
 pub mod generic;
+pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
 pub mod list;
 pub mod set;
+pub mod sort;
 pub mod spec;
 pub mod stream;
 pub mod string;
@@ -41,6 +44,9 @@ pub static FAMILIES: &[&[Command]] = &[
     list::COMMANDS,
     set::COMMANDS,
     stream::COMMANDS,
+    hyperloglog::COMMANDS,
+    geo::COMMANDS,
+    sort::COMMANDS,
     generic::COMMANDS,
     generic::expire::COMMANDS,
     generic::rename::COMMANDS,

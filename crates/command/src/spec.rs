@@ -69,7 +69,6 @@ impl Flags {
         (Flags::ASKING, "asking"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
-        (Flags::MAY_REPLICATE, "may_replicate"),
         (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),
@@ -93,6 +92,8 @@ pub struct Spec {
     /// before it is taken away.
     pub categories: &'static [&'static str],
     pub keys: &'static [KeySpec],
+    /// What the key specifications cannot tell of a call.
+    pub unspecified: Option<fn(Args<'_>) -> Unspecified>,
     pub tips: &'static [&'static str],
     /// One sentence, ours.
     pub summary: &'static str,
@@ -119,6 +120,15 @@ pub enum Weight {
     Of(fn(&mut Context<'_>) -> usize),
 }
 
+/// What a call does with keys beyond those that it names at fixed places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unspecified {
+    /// The argument that names a key for the result, whatever the key specifications make of it.
+    pub destination: Option<usize>,
+    /// It may read any key of the shard on which it runs.
+    pub any_key: bool,
+}
+
 /// Since when a command has a better one, and which, as in "`SET` with the `NX` argument".
 #[derive(Clone, Copy, Debug)]
 pub struct Deprecated {
@@ -136,6 +146,7 @@ impl Spec {
         flags: Flags::NONE,
         categories: &[],
         keys: &[],
+        unspecified: None,
         tips: &[],
         summary: "",
         complexity: "O(1)",

@@ -7,6 +7,8 @@
 #[cfg(target_arch = "x86_64")]
 mod clmul;
 
+pub use command::keyspec::tag;
+
 /// How many slots there are.
 pub const SLOTS: u16 = 16384;
 
@@ -63,25 +65,6 @@ fn crc16(bytes: &[u8]) -> u16 {
         crc = u16::from(low) << 8 ^ TABLES[0][usize::from(high ^ byte)];
     }
     crc
-}
-
-/// The part of a key that places it: what stands between the first `{` and the next `}` unless that
-/// is nothing, otherwise all of it.
-#[inline]
-pub fn tag(key: &[u8]) -> &[u8] {
-    match memchr::memchr(b'{', key) {
-        None => key,
-        Some(open) => tagged(key, open),
-    }
-}
-
-#[cold]
-fn tagged(key: &[u8], open: usize) -> &[u8] {
-    let rest = &key[open + 1..];
-    match memchr::memchr(b'}', rest) {
-        None | Some(0) => key,
-        Some(close) => &rest[..close],
-    }
 }
 
 /// The slot of a key.

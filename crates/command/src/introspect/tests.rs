@@ -321,6 +321,8 @@ fn rows_are_complete() {
         "hash",
         "sorted-set",
         "stream",
+        "hyperloglog",
+        "geo",
         "generic",
         "server",
     ];

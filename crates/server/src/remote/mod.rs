@@ -20,8 +20,8 @@ use crate::clients::{Client, Held, Special};
 use crate::core::{self, Arrival, Core, HostHandler};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
 use crate::pubsub::{self, Change};
-use command::Form;
 use command::table::{Entry, Run};
+use command::{Flags, Form};
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Action, Message, ShardId, Waiter};
 use flight::Kind;
@@ -206,6 +206,10 @@ fn wanted(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Want {
         Keys::None | Keys::Cursor => Want::Whole(Mode::Shared),
         Keys::All => Want::Whole(Mode::of(way.kind != Kind::Reads)),
         Keys::First => Want::key(name(1), Mode::of(way.kind != Kind::Reads)),
+        // Whatever it reads may be locked by somebody.
+        Keys::Specified if reads_any_key(entry, args) => {
+            Want::Whole(Mode::of(entry.spec.flags.has(Flags::WRITE)))
+        }
         Keys::Each { .. } | Keys::Specified => {
             let mut keys = Vec::new();
             route::place(entry, way, core.placement, args, &mut keys);
@@ -216,6 +220,12 @@ fn wanted(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Want {
             )
         }
     }
+}
+
+/// Whether a call reads keys that it does not name.
+fn reads_any_key(entry: &Entry<HostHandler>, args: Args<'_>) -> bool {
+    let unspecified = entry.spec.unspecified.map(|find| find(args));
+    unspecified.is_some_and(|found| found.any_key)
 }
 
 /// Leave for a client's command to run here; none if it has to wait for a lock.

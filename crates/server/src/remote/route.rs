@@ -3,7 +3,7 @@
 use super::flight::Kind;
 use crate::core::HostHandler;
 use command::generic::scan::shard_of_cursor;
-use command::keyspec::{Begin, Find, KeyFlags};
+use command::keyspec::{Begin, Find, KeyFlags, KeySpec};
 use command::table::{Entry, Run};
 use command::{Flags, Form, Weight};
 use engine::Placement;
@@ -64,9 +64,12 @@ impl Way {
             },
             Run::Host(_) | Run::Container => Keys::None,
         };
-        let kind = if entry.spec.flags.has(Flags::READONLY) {
+        let reads = entry.spec.flags.has(Flags::READONLY);
+        let writes_keys = specs.iter().any(|spec| writes(spec.flags));
+        let kind = if reads && !writes_keys {
             Kind::Reads
-        } else if entry.spec.flags.has(Flags::WRITE) && keys == Keys::First {
+        } else if reads || entry.spec.flags.has(Flags::WRITE) && keys == Keys::First {
+            // One that reads by its flags and yet writes does so with a single key only: PFCOUNT.
             Kind::Writes(entry.index)
         } else {
             Kind::Mixed
@@ -138,15 +141,23 @@ pub fn place(
             // XREADGROUP says of its keys that they are read, and changes what is pending in them.
             let all = entry.spec.flags.has(Flags::WRITE)
                 && !entry.spec.keys.iter().any(|spec| writes(spec.flags));
-            for spec in entry.spec.keys {
+            let unspecified = entry.spec.unspecified.map(|find| find(args));
+            let is_sure = |spec: &&KeySpec| unspecified.is_none() || spec.is_fixed();
+            for spec in entry.spec.keys.iter().filter(is_sure) {
+                // Optional keys may be missing. Of others the handler complains.
                 let Some(positions) = spec.positions(args) else {
-                    return To::Anywhere;
+                    continue;
                 };
                 let writes = all || writes(spec.flags);
                 for at in positions {
                     let shard = placement.of(args.get(at));
                     keys.push(Placed { at, shard, writes });
                 }
+            }
+            if let Some(at) = unspecified.and_then(|found| found.destination) {
+                let shard = placement.of(args.get(at));
+                let writes = true;
+                keys.push(Placed { at, shard, writes });
             }
         }
     }
