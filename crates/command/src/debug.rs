@@ -15,6 +15,7 @@ use sha1::{Digest, Sha1};
 use std::fmt::Write;
 use store::double::Text;
 use store::entry::NewValue;
+use store::hash::Hash;
 use store::list::{End, List};
 use store::set::Set;
 use store::shard::{Expiry, Item, Type};
@@ -117,6 +118,19 @@ fn mix_collection(sum: &mut Sum, item: Item<'_>) {
     if let Ok(set) = item.held::<Set>() {
         for member in set.iter() {
             member.with(|text| sum.xor(text));
+        }
+    }
+    if let Ok(hash) = item.held::<Hash>() {
+        // Fields whose time has come are there until they are removed.
+        for (field, value) in hash.iter(i64::MIN) {
+            let mut element = Sum::default();
+            field.with(|text| element.mix(text));
+            value.with(|text| element.mix(text));
+            let found = field.with(|text| hash.find(text, i64::MIN));
+            if found.is_some_and(|found| found.expiry.is_some()) {
+                element.xor(b"!!hexpire!!");
+            }
+            sum.xor(&element.0);
         }
     }
     if let Ok(zset) = item.held::<Zset>() {
