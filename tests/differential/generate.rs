@@ -4,7 +4,7 @@
 //! which implementations differ. Everything is bounded: no offset makes a string longer than a few
 //! hundred kilobytes. To have a new command generated, add it to [`TEMPLATES`].
 
-use harness::Seed;
+use harness::{Program, Seed};
 
 pub type Command = Vec<Vec<u8>>;
 
@@ -179,6 +179,26 @@ const TEMPLATES: &[&str] = &[
     "SORT sortable [LIMIT index index] [ALPHA] [(ASC|DESC)] [STORE sortable]",
     "SORT sortable [BY (nosort|{s}w*)] [ALPHA] [GET #] [GET {s}w*] [DESC]",
     "SORT_RO sortable [BY nosort] [LIMIT index index] [DESC] [ALPHA]",
+    "HSET hash hash-pair+",
+    "HSET hash hash-pair+",
+    "HSET hash hash-pairs",
+    "HMSET hash hash-pair+",
+    "HSETNX hash hash-field value",
+    "HGET hash hash-field",
+    "HMGET hash hash-field+",
+    "HGETALL hash",
+    "HKEYS hash",
+    "HVALS hash",
+    "HLEN hash",
+    "HSTRLEN hash hash-field",
+    "HEXISTS hash hash-field",
+    "HDEL hash hash-field+",
+    "HINCRBY hash hash-field integer",
+    "HINCRBYFLOAT hash hash-field float",
+    "HRANDFIELD hash",
+    "HRANDFIELD hash (0|1|3|100|-1|-7|abc) [WITHVALUES]",
+    "HSCAN hash 0 [COUNT 1000] [MATCH pattern]",
+    "HSCAN hash integer COUNT integer",
     "DEL key+",
     "DEL stream",
     "UNLINK key+",
@@ -235,12 +255,32 @@ const LATER: &[&str] = &[
     "GEOSEARCH key BYPOLYGON 4 corner corner corner corner ASC [WITHHASH]",
 ];
 
+/// Commands that came with Redis 8, of which Valkey has its own idea.
+const LATER_REDIS: &[&str] = &[
+    "HEXPIRE hash seconds [(NX|XX|GT|LT)] FIELDS 1 hash-field",
+    "HPEXPIRE hash millis [(NX|XX|GT|LT)] FIELDS 2 hash-field hash-field",
+    "HEXPIREAT hash unix-seconds [(NX|XX|GT|LT)] FIELDS 1 hash-field",
+    "HPEXPIREAT hash unix-millis [(NX|XX|GT|LT)] FIELDS 2 hash-field hash-field",
+    "HEXPIRE hash seconds option FIELDS integer hash-field",
+    "HTTL hash FIELDS 3 hash-field hash-field hash-field",
+    "HPTTL hash FIELDS 1 hash-field",
+    "HEXPIRETIME hash FIELDS 1 hash-field",
+    "HPEXPIRETIME hash FIELDS integer hash-field hash-field",
+    "HPERSIST hash FIELDS 2 hash-field hash-field",
+    "HGETDEL hash FIELDS 1 hash-field",
+    "HGETDEL hash FIELDS integer hash-field hash-field",
+    "HGETEX hash [expiry] FIELDS 2 hash-field hash-field",
+    "HGETEX hash PERSIST FIELDS 1 hash-field",
+    "HGETEX hash option FIELDS integer hash-field",
+    "HSETEX hash [(FNX|FXX)] [expiry] FIELDS 2 hash-pair hash-pair",
+    "HSETEX hash [(FNX|FXX)] [KEEPTTL] FIELDS 1 hash-pair",
+    "HSETEX hash option option FIELDS integer hash-pair",
+];
+
 /// Whether a command, or an option of it, came after Redis 7.0.
 pub fn is_later(command: &Command) -> bool {
-    let later = |word: &Vec<u8>| {
-        [&b"ifeq"[..], b"delifeq", b"msetex", b"bypolygon"]
-            .contains(&word.to_ascii_lowercase().as_slice())
-    };
+    const LATER: &[&[u8]] = &[b"ifeq", b"delifeq", b"msetex", b"bypolygon"];
+    let later = |word: &Vec<u8>| LATER.contains(&word.to_ascii_lowercase().as_slice());
     command.iter().any(later)
 }
 
@@ -249,7 +289,7 @@ const RARE: &[(&str, usize)] = &[("FLUSHDB", 20), ("RESET", 10), ("SWAPDB", 3), 
 
 /// Commands that are generated with the counts of their templates only: without one, or with another,
 /// what they leave is not known beforehand, or a real Redis goes on for ever.
-const DRAWN: &[&str] = &["SPOP", "SRANDMEMBER"];
+const DRAWN: &[&str] = &["SPOP", "SRANDMEMBER", "HRANDFIELD"];
 
 /// The first words of a template that name its command, in lower case: `object|encoding`.
 fn name(template: &str) -> Vec<String> {
@@ -274,19 +314,24 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Generates only commands that are known; an empty list knows all. `later` adds what came
-    /// after Redis 7.0.
-    pub fn new(seed: u64, known: &[String], later: bool) -> Generator {
+    /// Generates only commands that are known; an empty list knows all. What the program has that
+    /// Redis 7.0 has not is added.
+    pub fn new(seed: u64, known: &[String], program: Program) -> Generator {
         let is_known = |t: &&&str| known.is_empty() || name(t).iter().all(|n| known.contains(n));
         let mut templates: Vec<&str> = TEMPLATES.iter().filter(is_known).copied().collect();
-        if later {
-            // Valkey lays strings out in its own way and names that.
-            templates.retain(|template| !template.starts_with("OBJECT ENCODING"));
-            // As often as all the others together.
-            let later: Vec<&str> = LATER.iter().filter(is_known).copied().collect();
-            while !later.is_empty() && templates.len() < 2 * TEMPLATES.len() {
-                templates.extend(&later);
+        let later = match program {
+            Program::Valkey => {
+                // It lays strings out in its own way and names that.
+                templates.retain(|template| !template.starts_with("OBJECT ENCODING"));
+                LATER
             }
+            Program::Redis8 => LATER_REDIS,
+            Program::Redis7 | Program::Judged => &[],
+        };
+        // As often as all the others together.
+        let later: Vec<&str> = later.iter().filter(is_known).copied().collect();
+        while !later.is_empty() && templates.len() < 2 * TEMPLATES.len() {
+            templates.extend(&later);
         }
         assert!(!templates.is_empty(), "the server has none of the commands");
         Generator {
@@ -379,6 +424,12 @@ fn argument(seed: &mut Seed, kind: &str, command: &mut Command) {
             value(seed)
         }
         "member" => member(seed),
+        "hash-field" => hash_field(seed),
+        "hash-pair" => {
+            command.push(hash_field(seed));
+            value(seed)
+        }
+        "hash-pairs" => return hash_pairs(seed, command),
         "members" => return members(seed, command),
         "score" => score(seed),
         "scored" => {
@@ -565,6 +616,25 @@ fn member(seed: &mut Seed) -> Vec<u8> {
         2 => b"e".repeat(*seed.pick(&[64, 65, 127, 128, 300])),
         3 | 4 => format!("e{}", seed.below(20)).into_bytes(),
         _ => (seed.below(30) as i64 - 5).to_string().into_bytes(),
+    }
+}
+
+/// A field of a hash, mostly one that others have too.
+fn hash_field(seed: &mut Seed) -> Vec<u8> {
+    match seed.below(20) {
+        0 => value(seed),
+        1 => b"f".repeat(*seed.pick(&[64, 65, 300])),
+        2..=5 => seed.below(10).to_string().into_bytes(),
+        _ => format!("f{}", seed.below(20)).into_bytes(),
+    }
+}
+
+/// So many fields that encodings change, fewer than make them change beforehand.
+fn hash_pairs(seed: &mut Seed, command: &mut Command) {
+    let from = seed.below(400);
+    for i in from..from + *seed.pick(&[100, 300, 500]) {
+        command.push(format!("f{i}").into_bytes());
+        command.push(i.to_string().into_bytes());
     }
 }
 

@@ -172,10 +172,11 @@ impl Pair {
         ours: &mut Connection,
         key: &[u8],
     ) -> Option<String> {
-        let questions: [&[&[u8]]; 6] = [
+        let questions: [&[&[u8]]; 7] = [
             &[b"TYPE", key],
             &[b"GET", key],
             &[b"LRANGE", key, b"0", b"-1"],
+            &[b"HGETALL", key],
             &[b"PTTL", key],
             &[b"STRLEN", key],
             &[b"OBJECT", b"ENCODING", key],
@@ -287,7 +288,7 @@ fn random_sequences_agree_on(shards: usize, program: Program, protocol: u8, coun
     let runs = scaled(count).div_ceil(SEQUENCE);
     for run in 0..runs as u64 {
         let seed = Seed::of_run(run);
-        let mut generator = Generator::new(seed, &known, program == Program::Valkey);
+        let mut generator = Generator::new(seed, &known, program);
         let commands: Vec<Command> = (0..SEQUENCE).map(|_| generator.command()).collect();
         if let Some(found) = pair.disagreement(&commands) {
             let step = found.at;
@@ -320,8 +321,18 @@ fn random_sequences_agree_in_resp3() {
 /// Valkey has commands and options that Redis 7 has not.
 #[test]
 fn random_sequences_agree_with_valkey() {
-    match Program::Valkey.path() {
-        Ok(_) => random_sequences_agree(Program::Valkey, 3, 10_000),
+    random_sequences_agree_if_there(Program::Valkey);
+}
+
+/// So has Redis 8.
+#[test]
+fn random_sequences_agree_with_redis_8() {
+    random_sequences_agree_if_there(Program::Redis8);
+}
+
+fn random_sequences_agree_if_there(program: Program) {
+    match program.path() {
+        Ok(_) => random_sequences_agree(program, 3, 10_000),
         Err(why) => println!("skipped: {why}"),
     }
 }

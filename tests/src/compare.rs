@@ -14,8 +14,10 @@ enum Rule {
     Sorted,
     /// Both nothing, or both something of one type.
     SameType,
-    /// Two numbers this close, or two equal ones below zero.
+    /// Two numbers this close, or two equal ones below zero; or arrays of such.
     Near(i64),
+    /// Elements with what belongs to each, in any order.
+    Pairs,
     /// Arrays of as many elements, or two things of one type.
     Length,
     /// A cursor, and keys in any order; compared if one call returned them all.
@@ -50,6 +52,18 @@ fn rule(words: &[Vec<u8>]) -> Rule {
     match (name.as_str(), sub.as_str()) {
         ("pttl" | "pexpiretime", _) => Rule::Near(NEAR_MS),
         ("ttl" | "expiretime", _) => Rule::Near(NEAR_MS / 1000),
+        ("hpttl" | "hpexpiretime", _) => Rule::Near(NEAR_MS),
+        ("httl" | "hexpiretime", _) => Rule::Near(NEAR_MS / 1000),
+        ("hgetall", _) => Rule::Pairs,
+        ("hkeys" | "hvals", _) => Rule::Sorted,
+        ("hrandfield", _) => Rule::Length,
+        ("hscan", _) if word(2).is_some_and(|cursor| cursor == "0") => {
+            match words.iter().any(|w| w.eq_ignore_ascii_case(b"novalues")) {
+                true => Rule::Scan,
+                false => Rule::ScanPairs,
+            }
+        }
+        ("hscan", _) => Rule::SameType,
         ("keys", _) | ("config", "get") | ("command", "list") => Rule::Sorted,
         ("smembers" | "sinter" | "sunion" | "sdiff", _) => Rule::Sorted,
         ("spop" | "srandmember", _) => Rule::Length,
@@ -89,12 +103,8 @@ pub fn same(words: &[Vec<u8>], theirs: &Value, ours: &Value) -> bool {
         Rule::Sorted => theirs.clone().sorted() == ours.clone().sorted(),
         Rule::SameType => same_type(theirs, ours),
         Rule::Length => same_type(theirs, ours) && length(theirs) == length(ours),
-        Rule::Near(distance) => match (theirs, ours) {
-            (Value::Int(a), Value::Int(b)) if *a >= 0 && *b >= 0 => {
-                a.abs_diff(*b) <= distance as u64
-            }
-            _ => theirs == ours,
-        },
+        Rule::Near(distance) => near(theirs, ours, distance as u64),
+        Rule::Pairs => same_type(theirs, ours) && paired(theirs) == paired(ours),
         Rule::Scan => match (theirs, ours) {
             (Value::Array(a), Value::Array(b)) if a.len() == 2 && b.len() == 2 => {
                 // Which keys a call returns is a server's own business, unless it returns all.
@@ -121,6 +131,31 @@ pub fn same(words: &[Vec<u8>], theirs: &Value, ours: &Value) -> bool {
 
 fn same_type(theirs: &Value, ours: &Value) -> bool {
     std::mem::discriminant(theirs) == std::mem::discriminant(ours)
+}
+
+fn near(theirs: &Value, ours: &Value, distance: u64) -> bool {
+    match (theirs, ours) {
+        (Value::Int(a), Value::Int(b)) if *a >= 0 && *b >= 0 => a.abs_diff(*b) <= distance,
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).all(|(a, b)| near(a, b, distance))
+        }
+        _ => theirs == ours,
+    }
+}
+
+/// The pairs of a map, or of an array that stands for one, in order.
+fn paired(reply: &Value) -> Vec<Vec<Value>> {
+    match reply {
+        Value::Map(pairs) => {
+            let mut pairs: Vec<_> = pairs
+                .iter()
+                .map(|(a, b)| vec![a.clone(), b.clone()])
+                .collect();
+            pairs.sort();
+            pairs
+        }
+        other => sorted_pairs(other),
+    }
 }
 
 fn length(reply: &Value) -> Option<usize> {

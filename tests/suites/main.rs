@@ -18,6 +18,7 @@ mod connection;
 mod consistency;
 mod expire;
 mod generic;
+mod hash;
 mod idle;
 mod info;
 mod judged;

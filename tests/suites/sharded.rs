@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod expire;
 mod generic;
+mod hash;
 mod idle;
 mod info;
 mod judged;

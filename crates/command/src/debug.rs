@@ -15,11 +15,11 @@ use sha1::{Digest, Sha1};
 use std::fmt::Write;
 use store::double::Text;
 use store::entry::NewValue;
-use store::list::{End, List};
-use store::set::Set;
+use store::hash::Hash;
+use store::list::End;
 use store::shard::{Expiry, Item, Type};
-use store::zset::Zset;
-use store::{Look, Shard, Str, glob};
+use store::stream::Id;
+use store::{Look, Shard, Str, Value, glob};
 
 /// A digest that is being computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,24 +108,53 @@ fn mix_value(sum: &mut Sum, item: Item<'_>) {
 }
 
 fn mix_collection(sum: &mut Sum, item: Item<'_>) {
-    if let Ok(list) = item.held::<List>() {
-        list.walk(End::Head, 0, usize::MAX, |element| {
-            element.with(|text| sum.mix(text));
-            true
-        });
-    }
-    if let Ok(set) = item.held::<Set>() {
-        for member in set.iter() {
-            member.with(|text| sum.xor(text));
+    let Some(value) = item.value() else {
+        return;
+    };
+    match &*value {
+        Value::List(list) => {
+            list.walk(End::Head, 0, usize::MAX, |element| {
+                element.with(|text| sum.mix(text));
+                true
+            });
+        }
+        Value::Set(set) => {
+            for member in set.iter() {
+                member.with(|text| sum.xor(text));
+            }
+        }
+        Value::Hash(hash) => mix_hash(sum, hash),
+        Value::Zset(zset) => {
+            for (member, score) in zset.iter() {
+                let mut element = Sum::default();
+                member.with(|text| element.mix(text));
+                element.mix(Text::short(score).bytes());
+                sum.xor(&element.0);
+            }
+        }
+        Value::Stream(stream) => {
+            for entry in stream.log().range(Id::MIN, Id::MAX) {
+                sum.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (name, value) in entry.fields {
+                    name.with(|text| sum.mix(text));
+                    value.with(|text| sum.mix(text));
+                }
+            }
         }
     }
-    if let Ok(zset) = item.held::<Zset>() {
-        for (member, score) in zset.iter() {
-            let mut element = Sum::default();
-            member.with(|text| element.mix(text));
-            element.mix(Text::short(score).bytes());
-            sum.xor(&element.0);
+}
+
+fn mix_hash(sum: &mut Sum, hash: &Hash) {
+    // Fields whose time has come are there until they are removed.
+    for (field, value) in hash.iter(i64::MIN) {
+        let mut element = Sum::default();
+        field.with(|text| element.mix(text));
+        value.with(|text| element.mix(text));
+        let found = field.with(|text| hash.find(text, i64::MIN));
+        if found.is_some_and(|found| found.expiry.is_some()) {
+            element.xor(b"!!hexpire!!");
         }
+        sum.xor(&element.0);
     }
 }
 

@@ -363,10 +363,11 @@ const LTRIM: Command = Command {
 fn ltrim(ctx: &mut Context<'_>) -> Outcome {
     let key = ctx.key(1);
     let (start, stop) = (ctx.integer(2)?, ctx.integer(3)?);
-    ctx.reply.ok();
     let Some(mut list) = ctx.shard.open::<List>(ctx.db, key)? else {
+        ctx.reply.ok();
         return Ok(Effect::Read);
     };
+    ctx.reply.ok();
     let len = list.len();
     let (first, n) = range(start, stop, len).unwrap_or((len, 0));
     list.cut(End::Tail, len - first - n);

@@ -18,6 +18,9 @@ fn tolerated_stale(effort: u32) -> f64 {
 /// Longest slice of expiry in one pass of the loop, in microseconds.
 const EXPIRE_SLICE_US: f64 = 500.0;
 
+/// Fields of hashes that are looked at before the time is.
+const FIELDS_PER_STEP: usize = 256;
+
 /// Keys with an expiry that the sweep has met and left alone.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lap {
@@ -30,6 +33,8 @@ pub struct Cron {
     period: Duration,
     /// The expiry sweep has found so much that it goes on in the next pass.
     sweeping: bool,
+    /// Fields of hashes are due, and are being removed.
+    sweeping_fields: bool,
     /// Microseconds of expiry still allowed before the next run.
     budget_us: f64,
     database: usize,
@@ -45,6 +50,7 @@ impl Cron {
             due: Instant::now(),
             period: Duration::from_millis(1000 / u64::from(core.config.hz().max(1))),
             sweeping: false,
+            sweeping_fields: false,
             budget_us: 0.0,
             database: 0,
             laps: vec![Lap::default(); core.shard.databases()],
@@ -58,7 +64,7 @@ impl Cron {
 
     /// Whether there is work for the next pass already.
     pub fn is_busy(&self) -> bool {
-        self.sweeping
+        self.sweeping || self.sweeping_fields
     }
 
     pub fn run(&mut self, core: &mut Core, now: Instant) {
@@ -67,6 +73,7 @@ impl Cron {
             self.due = now + self.period;
             if core.debug.cron_paused {
                 self.sweeping = false;
+                self.sweeping_fields = false;
                 return;
             }
             self.ticks_per_us = 1e6 / core.stats.rate.micros(1_000_000).max(1.0);
@@ -76,9 +83,13 @@ impl Cron {
             // A quarter of the time may go to expiry, as in Redis.
             self.budget_us = self.period.as_micros() as f64 / 4.0;
             self.sweeping = core.debug.active_expire && core.pause.scope().is_none();
+            self.sweeping_fields = self.sweeping;
         }
         if self.sweeping {
             self.sweep(core);
+        }
+        if self.sweeping_fields {
+            self.sweep_fields(core);
         }
     }
 
@@ -144,6 +155,26 @@ impl Cron {
             self.sweeping = false;
         }
         core.stats.stale_percent = core.stats.stale_percent * 0.95 + stale * 100.0 * 0.05;
+        core.stats.expire_ticks += Ticks::now().since(started);
+    }
+
+    /// One slice of removing fields of hashes whose time has come. Databases without any cost a look.
+    fn sweep_fields(&mut self, core: &mut Core) {
+        let started = Ticks::now();
+        let slice = EXPIRE_SLICE_US.min(self.budget_us);
+        let mut db = 0;
+        while db < core.shard.databases() {
+            let engine = &core.engine;
+            let may_go = |hash| engine.may_run(Name(hash), Mode::Exclusive);
+            let swept = core.shard.sweep_fields_step(db, FIELDS_PER_STEP, may_go);
+            db += usize::from(swept.done);
+            let spent = Ticks::now().since(started) as f64 / self.ticks_per_us;
+            if !swept.done && spent >= slice {
+                self.budget_us -= spent;
+                break;
+            }
+        }
+        self.sweeping_fields = db < core.shard.databases() && self.budget_us > 0.0;
         core.stats.expire_ticks += Ticks::now().since(started);
     }
 

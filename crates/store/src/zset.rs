@@ -185,13 +185,10 @@ impl Zset {
         }
     }
 
-    /// Makes a tree of it if that is what it would be with `n` more elements.
+    /// Makes a tree of it if `n` elements that are about to be added are too many for a listpack, whether
+    /// they are in it already or not, as Redis does.
     pub fn expect(&mut self, n: usize, limits: &Limits) {
-        if let Zset::Packed(pack) = self
-            && n > limits
-                .zset_max_listpack_entries
-                .saturating_sub(pack.len() / 2)
-        {
+        if matches!(self, Zset::Packed(_)) && n > limits.zset_max_listpack_entries {
             self.unpack();
         }
     }

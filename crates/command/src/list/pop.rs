@@ -80,10 +80,9 @@ fn pop(ctx: &mut Context<'_>, end: End, name: &str) -> Outcome {
 
 fn pop_many(ctx: &mut Context<'_>, end: End) -> Outcome {
     let key = ctx.key(1);
-    let count = ctx.integer(2)?;
-    if count < 0 {
-        return Err(Error::new("ERR value is out of range, must be positive"));
-    }
+    const NOT_POSITIVE: Error = Error::fixed("ERR value is out of range, must be positive");
+    let count = ctx.integer(2).ok().filter(|count| *count >= 0);
+    let count = count.ok_or(NOT_POSITIVE)?;
     let Some(mut list) = ctx.shard.open::<List>(ctx.db, key)? else {
         ctx.reply.null_array();
         return Ok(Effect::Read);

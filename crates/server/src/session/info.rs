@@ -338,7 +338,7 @@ fn stats(page: &mut Page<'_>) {
             &format_args!("{:.2}", kib(rates.bytes_out)),
         ),
         ("rejected_connections", &stats.rejected_connections),
-        ("expired_subkeys", &0),
+        ("expired_subkeys", &keys.expired_fields),
         ("expired_keys", &keys.expired),
         (
             "expired_stale_perc",

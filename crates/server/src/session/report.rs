@@ -160,6 +160,7 @@ impl Report {
         self.keys.hits += other.keys.hits;
         self.keys.misses += other.keys.misses;
         self.keys.expired += other.keys.expired;
+        self.keys.expired_fields += other.keys.expired_fields;
         self.changes += other.changes;
         for (db, more) in self.databases.iter_mut().zip(&other.databases) {
             db.add(more);
