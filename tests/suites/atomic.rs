@@ -259,6 +259,34 @@ const PASSED: Promise = Promise {
     ],
 };
 
+/// Members are moved from set to set, and always in one of them.
+const MEMBERS: Promise = Promise {
+    first: &["SADD place:0 token0 token1 token2 token3 token4 token5 token6"],
+    changes: &[
+        |seed| {
+            let (from, to, token) = (place(seed), place(seed), seed.below(TOKENS));
+            words(&format!("SMOVE {from} {to} token{token}"))
+        },
+        // The same set again.
+        |seed| {
+            let place = place(seed);
+            words(&format!("SUNIONSTORE {place} {place} {place}"))
+        },
+    ],
+    looks: &[
+        (
+            "SUNION place:0 place:1 place:2 place:3 place:4 place:5 place:6 place:7 place:8 place:9 \
+             place:10 place:11",
+            as_many_as_tokens,
+        ),
+        ("SINTERCARD 2 place:0 place:1", |reply| is(0, reply)),
+        ("SINTER place:2 place:11", |reply| match reply.items() {
+            [] => Ok(()),
+            _ => Err("nothing expected".to_owned()),
+        }),
+    ],
+};
+
 /// A database is swapped as a whole: its keys are those of one or those of the other.
 const SWAPPED: Promise = Promise {
     first: &[
@@ -410,6 +438,11 @@ fn copies_are_of_one_moment() {
 #[test]
 fn an_element_is_always_in_one_list() {
     is_kept(&PASSED);
+}
+
+#[test]
+fn a_member_is_always_in_one_set() {
+    is_kept(&MEMBERS);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn fill(connection: &mut Connection) {
 
 /// What LRANGE of so many elements answers.
 fn names(range: impl Iterator<Item = usize>) -> Value {
-    Value::Array(range.map(|i| Value::bulk(&named(i))).collect())
+    Value::Array(range.map(|i| Value::bulk(named(i))).collect())
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_long_list_is_the_same_as_a_short_one() {
     assert_eq!(c.line("LRANGE k 0 -1"), names(0..MANY));
     assert_eq!(c.line("LRANGE k 10 -11"), names(10..MANY - 10));
     assert_eq!(c.line("LRANGE k 31000 31099"), names(31_000..31_100));
-    assert_eq!(c.line("LINDEX k 31000"), Value::bulk(&named(31_000)));
+    assert_eq!(c.line("LINDEX k 31000"), Value::bulk(named(31_000)));
     let last = named(MANY - 1);
     assert_eq!(c.call(&["LPOS", "k", &last]), Value::Int(MANY as i64 - 1));
     assert_eq!(

@@ -30,6 +30,7 @@ mod protocol;
 mod pubsub;
 mod scan;
 mod server;
+mod set;
 mod shards;
 mod spread;
 mod stream;

@@ -22,6 +22,7 @@ mod protocol;
 mod pubsub;
 mod scan;
 mod server;
+mod set;
 mod stream;
 mod string;
 mod zset;

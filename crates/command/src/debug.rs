@@ -283,16 +283,15 @@ pub fn table_report(shard: &Shard, db: usize) -> String {
     text
 }
 
-/// DEBUG HTSTATS-KEY key: the same for a value that is kept in a table, which no string is.
+/// DEBUG HTSTATS-KEY key: the same for a value that is kept in a table like the keyspace's, which none is.
 pub fn htstats_key(ctx: &mut Context<'_>) -> Outcome {
     let key = ctx.key(2);
-    let item = ctx.shard.look(ctx.db, key, Look::Peek);
-    let item = item.ok_or(Error::NO_SUCH_KEY)?;
-    match item.value_type() {
-        _ => Err(Error::new(
-            "ERR The value stored at the specified key is not represented using an hash table",
-        )),
+    if ctx.shard.look(ctx.db, key, Look::Peek).is_none() {
+        return Err(Error::NO_SUCH_KEY);
     }
+    Err(Error::new(
+        "ERR The value stored at the specified key is not represented using an hash table",
+    ))
 }
 
 /// DEBUG STRINGMATCH-LEN pattern string: whether they match, as 1 or 0.

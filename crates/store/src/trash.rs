@@ -86,7 +86,8 @@ impl Trash {
             }
             Some(Item::Bytes(..)) => self.step_small(),
             Some(Item::Value(value)) => {
-                if value.free_some(STEP_ALLOCATIONS) {
+                let done = value.free_some(STEP_ALLOCATIONS);
+                if done {
                     self.items.pop_front();
                     self.freed += 1;
                     self.pending -= 1;

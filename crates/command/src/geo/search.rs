@@ -730,7 +730,6 @@ fn search(ctx: &mut Context<'_>, name: Name) -> Outcome {
     let elements = found.iter().map(|f| (f.member.text().into(), score(f)));
     let elements: Vec<(Box<[u8]>, f64)> = elements.collect();
     drop(found);
-    drop(zset);
     let destination = ctx.key(destination);
     ctx.reply.int(elements.len() as i64);
     if elements.is_empty() {

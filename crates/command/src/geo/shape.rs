@@ -144,10 +144,12 @@ impl Shape {
         let area = cell.area();
         // With two cells each way, a neighbour on one side is that on the other too.
         let all = steps < 2;
-        let north = all || !(area.north > bounds.north);
-        let south = all || !(area.south < bounds.south);
-        let east = all || !(area.east > bounds.east);
-        let west = all || !(area.west < bounds.west);
+        // What is no number reaches nowhere.
+        let beyond = |edge: f64, bound: f64| edge > bound;
+        let north = all || !beyond(area.north, bounds.north);
+        let south = all || !beyond(bounds.south, area.south);
+        let east = all || !beyond(area.east, bounds.east);
+        let west = all || !beyond(bounds.west, area.west);
         let around = [
             ((0, 1), north),
             ((0, -1), south),

@@ -254,8 +254,10 @@ fn walks() {
 
 #[test]
 fn sets_are_sets_in_the_third_protocol() {
-    let mut c = Client::default();
-    c.protocol = resp::Protocol::Resp3;
+    let mut c = Client {
+        protocol: resp::Protocol::Resp3,
+        ..Client::default()
+    };
     for (request, want) in [
         ("SADD s 1 2", ":2"),
         ("SMEMBERS s", "~2|$1|1|$1|2"),

@@ -157,7 +157,7 @@ impl Bucket {
         while from < len {
             let differ = word(bytes, from) ^ tags;
             // The highest bit of each byte that is zero: no carry leaves a byte.
-            let mut same = !((differ & SEVEN) + SEVEN | differ | SEVEN);
+            let mut same = !(((differ & SEVEN) + SEVEN) | differ | SEVEN);
             while same != 0 {
                 let index = from + same.trailing_zeros() as usize / 8;
                 if index >= len {
@@ -346,19 +346,10 @@ impl Bucket {
 }
 
 /// The records of a bucket.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Records<'a> {
     sizes: &'a [u8],
     rest: &'a [u8],
-}
-
-impl Default for Records<'_> {
-    fn default() -> Self {
-        Records {
-            sizes: &[],
-            rest: &[],
-        }
-    }
 }
 
 impl<'a> Iterator for Records<'a> {

@@ -96,6 +96,7 @@ impl Timed {
 }
 
 impl HashTable {
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.plain.len() + self.timed.as_ref().map_or(0, |timed| timed.dict.len())
     }

@@ -349,7 +349,7 @@ impl Group {
 
     /// How many entries there are that it has not read, if that can be known.
     pub fn lag(&self, log: &Log) -> Option<i64> {
-        if log.entries_added == 0 || log.len() == 0 {
+        if log.entries_added == 0 || log.is_empty() {
             return Some(0);
         }
         if self.last_id < log.first_id && log.max_deleted_id < log.first_id {

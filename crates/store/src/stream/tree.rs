@@ -128,7 +128,7 @@ impl Tree {
             .take(SAMPLED)
             .map(|(_, n)| n.pack().memory())
             .sum();
-        let sampled = self.len().min(SAMPLED).max(1);
+        let sampled = self.len().clamp(1, SAMPLED);
         sum / sampled * self.len() + self.full.len() * SLOT
     }
 }
