@@ -19,7 +19,7 @@ fn entries_and_groups() {
         > XREVRANGE s 1-1 -
         [["1-1", ["name", "Ada", "age", "36"]]]
         > XREAD COUNT 1 STREAMS s 1-1
-        {"s": [["1-2", ["name", "Bob"]]]}
+        _
         > XADD s 1-1 f v
         -ERR The ID specified in XADD is equal or smaller than the target stream top item
         > XREAD STREAMS missing 0
@@ -31,7 +31,7 @@ fn entries_and_groups() {
         > XADD s 1-1 f v
         "1-1"
         > XREADGROUP GROUP g c STREAMS s >
-        {"s": [["1-1", ["f", "v"]]]}
+        _
         > XREADGROUP GROUP g c STREAMS s >
         nil
         > XPENDING s g
@@ -49,7 +49,7 @@ fn entries_and_groups() {
         > XDELEX s ACKED IDS 1 1-1
         [:2]
         > XREADGROUP GROUP g c STREAMS s >
-        {"s": [["1-1", ["f", "v"]]]}
+        _
         > XTRIM s MAXLEN 0 ACKED
         :0
         > XACKDEL s g ACKED IDS 2 1-1 2-2

@@ -50,7 +50,7 @@ fn pops_remove_the_key_with_the_last_element() {
         ("LPOP k", "$-1"),
         ("RPOP k 3", "*-1"),
         ("LPOP k -1", "-ERR value is out of range, must be positive"),
-        ("LPOP k x", "-ERR value is not an integer or out of range"),
+        ("LPOP k x", "-ERR value is out of range, must be positive"),
         (
             "LPOP k 1 2",
             "-ERR wrong number of arguments for 'lpop' command",

@@ -142,10 +142,10 @@ impl<P> Home<P> {
     }
 
     /// What happens at a part's grant, and whether it needs its payload for that.
-    fn then(&self, part: &HomePart<P>, is_last: bool, is_own: bool) -> Then {
+    fn then(&self, is_last: bool, is_own: bool) -> Then {
         match self.kind {
             None => Then::Hold,
-            Some(Kind::Gather) if is_last && !part.writes => Then::RunRelease(Stage::Lend),
+            // What is lent stays locked until it has been used: it may not be a copy.
             Some(Kind::Gather) => Then::Run(Stage::Lend),
             Some(_) if is_last => Then::RunRelease(Stage::Run),
             Some(Kind::Read) if !is_own => Then::Run(Stage::Run),

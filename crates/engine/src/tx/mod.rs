@@ -87,7 +87,8 @@ pub enum Kind {
 pub enum Stage {
     /// Everything. Of a [`Kind::Read`], it may be asked for again, and then replaces the answer.
     Run,
-    /// Copy values into the payload; may be asked for again, and then replaces what was copied.
+    /// Lend values in the payload, which stay locked until they have been used; may be asked for again, and
+    /// then replaces what was lent.
     Lend,
     /// Write back.
     Apply,

@@ -166,7 +166,6 @@ const SYSLOG: Support = NoEffect("logs go to the logfile or to standard output")
 const THREADS: Support = NoEffect("Shoal runs one thread per shard: see 'shards'");
 const TLS: Support = NoEffect("TLS is not there yet");
 const TRACKING: Support = NoEffect("client tracking is not there yet");
-const TYPES: Support = NoEffect("the data type that it tunes is not there yet");
 
 /// All directives. A row per line, so that it reads as a table.
 #[rustfmt::skip]
@@ -276,16 +275,16 @@ pub static DIRECTIVES: &[Directive] = &[
     d("jemalloc-bg-thread", Switch, "yes", Anytime, NoEffect("the allocator needs no thread of its own")),
 
     // Data types.
-    d("hash-max-listpack-entries", COUNT, "512", Anytime, TYPES).alias("hash-max-ziplist-entries"),
-    d("hash-max-listpack-value", BYTES, "64", Anytime, TYPES).alias("hash-max-ziplist-value"),
+    d("hash-max-listpack-entries", COUNT, "512", Anytime, Supported).alias("hash-max-ziplist-entries"),
+    d("hash-max-listpack-value", BYTES, "64", Anytime, Supported).alias("hash-max-ziplist-value"),
     d("list-max-listpack-size", int(i32::MIN as i64, I32), "-2", Anytime, Supported).alias("list-max-ziplist-size"),
     d("list-compress-depth", NUMBER, "0", Anytime, COMPRESSION),
-    d("set-max-intset-entries", COUNT, "512", Anytime, TYPES),
-    d("set-max-listpack-entries", COUNT, "128", Anytime, TYPES),
-    d("set-max-listpack-value", COUNT, "64", Anytime, TYPES),
-    d("zset-max-listpack-entries", COUNT, "128", Anytime, TYPES).alias("zset-max-ziplist-entries"),
-    d("zset-max-listpack-value", BYTES, "64", Anytime, TYPES).alias("zset-max-ziplist-value"),
-    d("hll-sparse-max-bytes", BYTES, "3000", Anytime, TYPES),
+    d("set-max-intset-entries", COUNT, "512", Anytime, Supported),
+    d("set-max-listpack-entries", COUNT, "128", Anytime, Supported),
+    d("set-max-listpack-value", COUNT, "64", Anytime, Supported),
+    d("zset-max-listpack-entries", COUNT, "128", Anytime, Supported).alias("zset-max-ziplist-entries"),
+    d("zset-max-listpack-value", BYTES, "64", Anytime, Supported).alias("zset-max-ziplist-value"),
+    d("hll-sparse-max-bytes", BYTES, "3000", Anytime, Supported),
     d("stream-node-max-bytes", BYTES, "4096", Anytime, Supported),
     d("stream-node-max-entries", COUNT, "100", Anytime, Supported),
 

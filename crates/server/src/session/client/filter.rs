@@ -359,7 +359,6 @@ mod tests {
             assert_eq!(filter.ids(), Some(&[5][..]));
             assert_eq!(filter.skip_me, Some(false));
             let want = [
-                (Test::Type(ClientType::Replication), false),
                 (Test::Type(ClientType::PubSub), false),
                 (Test::Id(vec![5]), false),
                 (Test::Id(vec![6]), true),
