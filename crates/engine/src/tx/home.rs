@@ -257,7 +257,7 @@ impl<P> Engine<P> {
         let fault = self.faults.has(Fault::WriteBeforeLastGrant);
         let home = self.homes.get(tx);
         let part = &home.parts[at];
-        let mut then = home.then(part, is_last, part.shard == shard);
+        let mut then = home.then(is_last, part.shard == shard);
         if fault && home.kind == Some(Kind::Write) && wait != Wait::Press {
             then = Then::RunRelease(Stage::Run);
         }
