@@ -178,6 +178,35 @@ fn values_come_back() {
     }
 }
 
+/// What a command would cost is not asked of a value that another one is replacing on its thread.
+#[test]
+fn a_value_that_is_being_replaced_is_left_alone() {
+    for shards in [1, SEVERAL] {
+        let Some(server) = started(shards) else {
+            return;
+        };
+        let mut writer = server.connect();
+        fill_all(&mut writer);
+        assert_eq!(writer.line("SADD more x").int(), 1);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut reader = server.connect();
+                while !done.load(Ordering::SeqCst) {
+                    let seen = reader.line("SMEMBERS set").items().len();
+                    assert!(seen == MANY || seen == MANY + 1, "{seen}");
+                }
+            });
+            for _ in 0..10 {
+                let count = writer.line("SUNIONSTORE set set more").int();
+                assert_eq!(count, MANY as i64 + 1);
+                assert_eq!(writer.line("SREM set x").int(), 1);
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+    }
+}
+
 #[test]
 fn a_client_that_goes_away_leaves_its_keys() {
     for shards in [1, SEVERAL] {

@@ -24,7 +24,8 @@ use crate::wake::Wake;
 use command::context::Settings;
 use command::table::Table;
 use command::{Error, Outcome};
-use engine::tx::{Engine, ShardId};
+use engine::locks::Want;
+use engine::tx::{Engine, ShardId, Waiter};
 use engine::{Pause, Placement};
 use resp::{Args, Limits, Reply};
 use std::os::fd::OwnedFd;
@@ -316,6 +317,13 @@ impl Core {
     #[inline]
     pub fn note_locks(&mut self) {
         self.shard.locked = !self.engine.is_plain();
+    }
+
+    /// Has somebody wait for locks.
+    pub fn park(&mut self, want: Want) -> Waiter {
+        let waiter = self.engine.park(want);
+        self.note_locks();
+        waiter
     }
 
     pub fn now_ms(&self) -> i64 {

@@ -275,10 +275,7 @@ fn execute(
         && let Run::Data(form) = entry.run
         && entry.spec.accepts(args.len())
     {
-        if call.to != HERE
-            || core.is_crossed()
-            || core.shard.has_big && core.ways[entry.index].weighs
-        {
+        if call.to != HERE || core.is_crossed() || aside::may_be_heavy(core, entry.index) {
             if core.flight.is_some() && run_beside(core, client, entry, form, call, args, watch) {
                 return true;
             }
@@ -462,7 +459,6 @@ fn execute_routed(
                 return false;
             };
             if let Pass::Granted(waiter) = pass
-                && core.shard.has_big
                 && aside::is_heavy(core, client.db, entry, args)
             {
                 let protocol = reply.protocol();

@@ -130,11 +130,24 @@ fn run_job(mut job: Box<Job>) -> Box<Done> {
     })
 }
 
-/// Whether a call on this shard's keys is too much for it to wait for.
-#[inline(never)]
+/// Whether calls of a command have to be asked at all.
+#[inline]
+pub fn may_be_heavy(core: &Core, entry: usize) -> bool {
+    core.shard.has_big && core.ways[entry].weighs
+}
+
+/// Whether a call on this shard's keys is too much for it to wait for. It looks at the keys' values, so
+/// nobody else may have locked them.
+#[inline]
 pub fn is_heavy(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Args<'_>) -> bool {
-    let elements = match entry.spec.weight {
-        Weight::Light => return false,
+    may_be_heavy(core, entry.index) && elements(core, db, entry, args) >= BIG
+}
+
+/// The elements that a call would go through.
+#[inline(never)]
+fn elements(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Args<'_>) -> usize {
+    match entry.spec.weight {
+        Weight::Light => 0,
         Weight::Values => {
             let mut elements = 0;
             let places = keys(core, entry, args);
@@ -155,8 +168,7 @@ pub fn is_heavy(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Ar
             reply: &mut Reply::default(),
             settings: &core.settings,
         }),
-    };
-    elements >= BIG
+    }
 }
 
 /// The keys of a command, in a buffer of `core`'s.

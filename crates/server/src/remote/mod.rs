@@ -198,6 +198,22 @@ fn blocked(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Option<Wa
     (!core.engine.may_run_all(&want)).then_some(want)
 }
 
+/// The locks that a command on this shard's keys has to be given before it runs: because somebody else
+/// has them, or because it is to run aside. What it would cost is asked only of values that nobody else
+/// may be changing.
+fn must_lock(
+    core: &mut Core,
+    db: usize,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+) -> Option<Want> {
+    let blocked = blocked(core, entry, args);
+    if blocked.is_none() && aside::is_heavy(core, db, entry, args) {
+        return Some(wanted(core, entry, args));
+    }
+    blocked
+}
+
 /// The locks under which a command on this shard's keys runs.
 fn wanted(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Want {
     let way = core.ways[entry.index];
@@ -242,19 +258,12 @@ pub fn pass(
     if to == To::Anywhere {
         return Some(Pass::Free);
     }
-    let heavy = core.shard.has_big && aside::is_heavy(core, client.db, entry, args);
-    let want = if heavy {
-        Some(wanted(core, entry, args))
-    } else {
-        blocked(core, entry, args)
-    };
-    let Some(want) = want else {
+    let Some(want) = must_lock(core, client.db, entry, args) else {
         return Some(Pass::Free);
     };
     // What is in the air lands first; then the command comes here again.
     if core.flight.is_none() {
-        let waiter = core.engine.park(want);
-        core.note_locks();
+        let waiter = core.park(want);
         let sender = Sender::of(client);
         core.parked.insert(waiter, Parked::Client(sender));
         client.held = Some(Held::Locked);
@@ -498,18 +507,16 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass:
             let (entry, args, reply) = parcel.split(i);
             let entry = &table.entries()[entry];
             let form = form_of(entry);
-            let heavy = core.shard.has_big && aside::is_heavy(core, db, entry, args);
-            if let (Pass::Granted(waiter), true) = (&pass, heavy) {
-                aside::start_parcel(core, from, parcel, entry, form, *waiter);
+            if let Pass::Granted(waiter) = pass
+                && aside::is_heavy(core, db, entry, args)
+            {
+                aside::start_parcel(core, from, parcel, entry, form, waiter);
                 break 'all;
             }
             if matches!(pass, Pass::Free)
-                && let Some(want) = match heavy {
-                    true => Some(wanted(core, entry, args)),
-                    false => blocked(core, entry, args),
-                }
+                && let Some(want) = must_lock(core, db, entry, args)
             {
-                let waiter = core.engine.park(want);
+                let waiter = core.park(want);
                 core.parked.insert(waiter, Parked::Parcel(from, parcel));
                 break 'all;
             }

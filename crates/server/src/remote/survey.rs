@@ -262,7 +262,7 @@ fn must_wait(core: &Core, topic: Topic) -> bool {
 
 fn park(core: &mut Core, asker: Asker, question: Box<Question>) {
     if let Some(want) = question.topic.want() {
-        let waiter = core.engine.park(want);
+        let waiter = core.park(want);
         core.parked
             .insert(waiter, Parked::Question(asker, question));
     }
