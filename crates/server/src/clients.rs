@@ -31,10 +31,10 @@ impl Special {
     pub const REPLY_SKIP_NEXT: Special = Special(1 << 3);
     /// CLIENT NO-TOUCH ON.
     pub const NO_TOUCH: Special = Special(1 << 4);
-    /// It has subscriptions.
-    pub const SUBSCRIBED: Special = Special(1 << 6);
     /// Of the whole shard: CLIENT PAUSE.
     pub const PAUSED: Special = Special(1 << 5);
+    /// It has subscriptions.
+    pub const SUBSCRIBED: Special = Special(1 << 6);
 
     #[inline]
     pub fn is_plain(self) -> bool {

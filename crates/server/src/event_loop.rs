@@ -124,11 +124,10 @@ impl<D: Driver> EventLoop<D> {
             self.work(Instant::now());
             self.send_delayed();
             self.look_after_clients();
-            if !self.core.engine.is_plain() {
+            if !self.core.alone || !self.core.engine.is_plain() {
                 remote::act(&mut self.core);
             }
             if !self.core.alone {
-                remote::act(&mut self.core);
                 self.flush();
             }
             self.note_pass(started);
@@ -456,16 +455,15 @@ impl<D: Driver> EventLoop<D> {
     /// Checks `client-output-buffer-limit`; false if the client must go.
     fn within_output_limit(&mut self, conn: ConnId) -> bool {
         let now_ms = self.core.now_ms();
-        let subscribes = |c: &Client| c.special.has(Special::SUBSCRIBED);
-        let class = match self.core.clients.get(conn).is_some_and(subscribes) {
-            true => ClientClass::PubSub,
-            false => ClientClass::Normal,
-        };
-        let limit = self.core.config.client_output_buffer_limit(class);
         let needs_password = self.core.needs_password();
         let Some(client) = self.core.clients.get_mut(conn) else {
             return false;
         };
+        let class = match client.special.has(Special::SUBSCRIBED) {
+            true => ClientClass::PubSub,
+            false => ClientClass::Normal,
+        };
+        let limit = self.core.config.client_output_buffer_limit(class);
         let pending = (client.reply.len() + self.driver.unsent(conn)) as u64;
         let unknown = needs_password && client.special.has(Special::UNAUTHENTICATED);
         let hard = limit.hard != 0 && pending >= limit.hard

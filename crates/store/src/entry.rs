@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The value is the bytes themselves if the whole entry stays within [`slab::MAX`], an integer of 8
-//! bytes, the pointer of a [`Blob`], or the word of a collection (see [`crate::value`]). A key of 16 bytes with a value of 16 takes 40 bytes.
+//! bytes, the pointer of a [`Blob`], or the word of a collection (see [`crate::value`]). A key of 16 bytes
+//! with a value of 16 takes 40 bytes.
 //!
 //! # Safety
 //!

@@ -8,7 +8,7 @@
 //! table changes again, and an entry is freed when it has left its table.
 
 use crate::access::{Mode, Stamp};
-use crate::entry::{self, Blob, Entry, Kind, NewValue, Str};
+use crate::entry::{self, Blob, Entry, NewValue, Str};
 use crate::fields::Fields;
 use crate::random::Random;
 use crate::slab::{Slab, SlabStats};
@@ -565,10 +565,7 @@ impl Shard {
 
     /// Writes long bytes into the blob that is there if it is nobody else's and of about the size.
     fn refill(&mut self, entry: Entry, value: &NewValue<'_>) -> bool {
-        let (NewValue::Bytes(bytes), Kind::Blob) = (value, entry.kind()) else {
-            return false;
-        };
-        let Str::Blob(blob) = entry.str() else {
+        let (NewValue::Bytes(bytes), Ok(Str::Blob(blob))) = (value, Item::new(entry).str()) else {
             return false;
         };
         let capacity = blob.bytes().capacity();

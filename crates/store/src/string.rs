@@ -167,7 +167,7 @@ impl Shard {
         }
         let (result, changed) = edit(bytes);
         self.blob_bytes += bytes.capacity();
-        self.has_big |= bytes.len() >= shard::BIG;
+        self.note_size(bytes.len() / shard::ELEMENT_BYTES);
         (result, changed || grown)
     }
 

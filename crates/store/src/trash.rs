@@ -86,12 +86,12 @@ impl Trash {
             }
             Some(Item::Bytes(..)) => self.step_small(),
             Some(Item::Value(value)) => {
-                let done = value.free_some(STEP_ALLOCATIONS);
-                if done {
-                    self.items.pop_front();
-                    self.freed += 1;
-                    self.pending -= 1;
+                if !value.free_some(STEP_ALLOCATIONS) {
+                    return;
                 }
+                self.items.pop_front();
+                self.freed += 1;
+                self.pending -= 1;
             }
         }
     }

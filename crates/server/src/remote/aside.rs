@@ -238,7 +238,8 @@ fn enter(
         part.pack().add(args, key.at);
     }
     part.end(entry.index);
-    part.part.databases = super::tx::databases(core, whole.db, form, args);
+    let other = super::tx::other_database(core, whole.db, form, args);
+    part.part.reaches(whole.db, other);
     lend(core, &mut part);
     let work = Work {
         whole,
@@ -281,24 +282,19 @@ pub fn finish(core: &mut Core, done: Done) {
         started,
         ..
     } = job;
-    core.shard.stats.hits += stats.hits;
-    core.shard.stats.misses += stats.misses;
-    let index = work.whole.command(0).0;
-    if let Err(error) = &outcome {
-        core.stats.commands[index].failed += 1;
-        core.reply_error(&mut work.whole.reply, error);
+    work.account(core, outcome, stats);
+    if let Whom::Transaction(tx) = whom {
+        super::tx::combined(core, tx, work);
+        return act(core);
     }
     let ticks = Ticks::now().since(started);
-    if let Whom::Transaction(tx) = whom {
-        return super::tx::combined(core, tx, work);
-    }
     let own_ms = core.shard.now_ms();
     core.shard.set_now(work.time_ms);
     for (_, part) in &mut work.parts {
         apply(core, part);
     }
     core.shard.set_now(own_ms);
-    core.stats.note_shared_call(index, ticks);
+    core.stats.note_shared_call(work.whole.command(0).0, ticks);
     if let Some(waiter) = waiter {
         core.engine.passed(waiter);
     }

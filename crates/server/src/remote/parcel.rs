@@ -75,6 +75,12 @@ pub struct Part {
 }
 
 impl Part {
+    /// Notes the client's database, and another in which the command touches its keys.
+    pub fn reaches(&mut self, db: usize, other: Option<usize>) {
+        self.databases.push(db);
+        self.databases.extend(other);
+    }
+
     fn clear(&mut self) {
         self.places.clear();
         self.databases.clear();

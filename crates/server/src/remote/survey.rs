@@ -87,7 +87,7 @@ pub struct Question {
 }
 
 impl Question {
-    fn new(topic: Topic, host: &Host<'_>) -> Question {
+    fn new(topic: Topic, host: &Host<'_>, changes: Vec<Change>) -> Question {
         let mut command = Pack::default();
         command.push(host.args);
         Question {
@@ -95,7 +95,7 @@ impl Question {
             db: host.client.db,
             protocol: host.reply.protocol(),
             command,
-            changes: Vec::new(),
+            changes,
         }
     }
 
@@ -190,8 +190,7 @@ pub fn ask_about(
     sum: Sum,
 ) -> Outcome {
     let me = host.core.me;
-    let mut question = Question::new(topic, host);
-    question.changes = changes;
+    let question = Question::new(topic, host, changes);
     let asks = |shard: usize| match whom {
         Whom::All => true,
         Whom::One(only) => only == shard,
@@ -208,9 +207,7 @@ pub fn ask_about(
         }
     }
     for shard in (0..host.core.placement.shards()).filter(|s| *s != me && asks(*s)) {
-        let mut copy = Box::new(Question::new(topic, host));
-        copy.changes.clone_from(&question.changes);
-        let question = copy;
+        let question = Box::new(Question::new(topic, host, question.changes.clone()));
         host.core
             .node
             .send_request(shard, Request::Ask { id, question });
@@ -242,7 +239,7 @@ fn find_own(host: &mut Host<'_>, id: u64, question: &Question) -> Option<Finding
         id,
     };
     if must_wait(host.core, question.topic) {
-        let copy = Question::new(question.topic, host);
+        let copy = Question::new(question.topic, host, question.changes.clone());
         park(host.core, asker, Box::new(copy));
         return None;
     }

@@ -19,7 +19,7 @@ use crate::dispatch;
 use crate::stats::Ticks;
 use command::context::Settings;
 use command::table::Entry;
-use command::{Context, Effect, Error, Flags, Form, Handler, Merge, Weight};
+use command::{Context, Effect, Error, Flags, Form, Handler, Merge};
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Kind, Part, ShardId, Stage, TxId};
 use resp::number::parse_i64;
@@ -67,8 +67,9 @@ pub fn begin(
         }
         Form::Gather(..) => {
             let mut parts = cut(core, client, protocol, entry, args, &keys, 0);
+            let other = other_database(core, client.db, form, args);
             for part in &mut parts {
-                part.payload.part.databases = databases(core, client.db, form, args);
+                part.payload.part.reaches(client.db, other);
             }
             (Kind::Gather, parts)
         }
@@ -105,14 +106,13 @@ pub fn begin(
     client.held = Some(Held::Remote);
 }
 
-/// The databases in which a command touches its keys.
-pub fn databases(core: &Core, db: usize, form: Form, args: Args<'_>) -> Vec<usize> {
+/// The database besides the client's in which a command touches its keys.
+pub fn other_database(core: &Core, db: usize, form: Form, args: Args<'_>) -> Option<usize> {
     let other = match form {
         Form::Gather(_, Some(reach)) => reach(args),
         _ => None,
     };
-    let other = other.filter(|other| *other != db && *other < core.shard.databases());
-    [db].into_iter().chain(other).collect()
+    other.filter(|other| *other != db && *other < core.shard.databases())
 }
 
 fn kind(writes: bool) -> Kind {
@@ -310,6 +310,16 @@ impl Work {
         (outcome, stats)
     }
 
+    /// Counts what was counted on the desk, and writes the error if there is one.
+    pub fn account(&mut self, core: &mut Core, outcome: Result<Effect, Error>, stats: Stats) {
+        core.shard.stats.hits += stats.hits;
+        core.shard.stats.misses += stats.misses;
+        if let Err(error) = outcome {
+            core.stats.commands[self.whole.command(0).0].failed += 1;
+            core.reply_error(&mut self.whole.reply, &error);
+        }
+    }
+
     fn elements(&self) -> usize {
         let loans = self.parts.iter().flat_map(|(_, part)| &part.part.loans);
         loans
@@ -338,17 +348,11 @@ pub fn combine(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, ti
         settings: core.settings,
         time_ms,
     };
-    let weighs = !matches!(entry.spec.weight, Weight::Light);
-    if weighs && work.elements() >= BIG {
+    if core.ways[entry.index].weighs && work.elements() >= BIG {
         return aside::queue(core, aside::Whom::Transaction(tx), None, work);
     }
     let (outcome, stats) = work.perform(&mut core.desk);
-    core.shard.stats.hits += stats.hits;
-    core.shard.stats.misses += stats.misses;
-    if let Err(error) = outcome {
-        core.stats.commands[entry.index].failed += 1;
-        core.reply_error(&mut work.whole.reply, &error);
-    }
+    work.account(core, outcome, stats);
     combined(core, tx, work);
 }
 
@@ -368,7 +372,6 @@ pub fn combined(core: &mut Core, tx: TxId, work: Work) {
         core.stock.put_parcel(parcel);
     }
     core.engine.combined(tx, given);
-    super::act(core);
 }
 
 /// Takes into a part what may have changed of its keys.
