@@ -67,6 +67,14 @@ impl<'a> Context<'a> {
         parse_i64(self.args.get(i)).ok_or(Error::NOT_INTEGER)
     }
 
+    /// Argument `i` as an integer whose sign can be turned.
+    pub fn symmetric(&self, i: usize) -> Result<i64, Error> {
+        match self.integer(i)? {
+            i64::MIN => Err(Error::NOT_SYMMETRIC),
+            value => Ok(value),
+        }
+    }
+
     /// Stores argument `i` as a string: as an integer if it reads as one, shared if it is long and
     /// has an allocation of its own.
     #[inline]

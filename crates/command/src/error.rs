@@ -27,6 +27,7 @@ errors! {
     SYNTAX = "ERR syntax error";
     NOT_INTEGER = "ERR value is not an integer or out of range";
     NOT_FLOAT = "ERR value is not a valid float";
+    NOT_SYMMETRIC = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     OUT_OF_RANGE = "ERR value is out of range";
     NO_SUCH_KEY = "ERR no such key";
     INDEX_RANGE = "ERR index out of range";

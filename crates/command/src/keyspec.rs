@@ -103,6 +103,21 @@ impl KeySpec {
         matches!(self.begin, Begin::Index(_))
     }
 
+    /// Keys behind their number, which stands at argument `index`; `step` is 1 if there is nothing between
+    /// them.
+    pub const fn counted(index: usize, step: usize, flags: KeyFlags) -> KeySpec {
+        KeySpec {
+            flags,
+            begin: Begin::Index(index),
+            find: Find::Count {
+                count: 0,
+                first: 1,
+                step,
+            },
+            notes: "",
+        }
+    }
+
     /// The positions of this specification's keys, or `None` if the arguments do not have them.
     pub fn positions(&self, args: Args<'_>) -> Option<Vec<usize>> {
         let begin = match self.begin {

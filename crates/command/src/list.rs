@@ -53,17 +53,6 @@ fn at_least(ctx: &Context<'_>, i: usize, min: i64, complaint: &'static str) -> R
     value.ok_or(Error::fixed(complaint))
 }
 
-/// Argument `i` as an integer whose sign can be turned.
-fn symmetric(ctx: &Context<'_>, i: usize) -> Result<i64, Error> {
-    let value = ctx.integer(i)?;
-    if value == i64::MIN {
-        return Err(Error::fixed(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
-    Ok(value)
-}
-
 /// An element of an argument, which has to fit into a list.
 fn element<'a>(args: Args<'a>, i: usize) -> Result<&'a [u8], Error> {
     let text = args.get(i);

@@ -13,7 +13,7 @@ mod remove;
 use crate::context::Context;
 use crate::cursor;
 use crate::error::Error;
-use crate::keyspec::{Begin, Find, KeyFlags, KeySpec};
+use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use resp::number::parse_u64_loose;
 use resp::{Protocol, Reply};
@@ -61,20 +61,6 @@ const MEMBER: Argument = Argument::new("member", Kind::String);
 const WITHSCORES: Argument = Argument::token("withscores", "WITHSCORES").optional();
 const READ: KeyFlags = KeyFlags::RO.or(KeyFlags::ACCESS);
 const OVERWRITE: KeyFlags = KeyFlags::OW.or(KeyFlags::UPDATE);
-
-/// Keys behind their number, which stands at an argument.
-const fn counted(index: usize, flags: KeyFlags) -> KeySpec {
-    KeySpec {
-        flags,
-        begin: Begin::Index(index),
-        find: Find::Count {
-            count: 0,
-            first: 1,
-            step: 1,
-        },
-        notes: "",
-    }
-}
 
 #[inline]
 fn reply_score(reply: &mut Reply, score: f64) {

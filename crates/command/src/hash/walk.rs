@@ -140,14 +140,7 @@ fn hrandfield(ctx: &mut Context<'_>) -> Outcome {
 
 /// How many fields to draw, and whether with values.
 fn parse(ctx: &Context<'_>) -> Result<(i64, bool), Error> {
-    let count = ctx.integer(2)?;
-    if count == i64::MIN {
-        return Err(Error::new(format!(
-            "ERR value is out of range, value must between {} and {}",
-            -i64::MAX,
-            i64::MAX
-        )));
-    }
+    let count = ctx.symmetric(2)?;
     let values = match ctx.args.len() {
         3 => false,
         4 if ctx.args.is(3, "withvalues") => true,

@@ -4,7 +4,7 @@
 use super::{GROWS, INSERT, KEY, TAKE, at_least, length};
 use crate::context::Context;
 use crate::error::Error;
-use crate::keyspec::{Begin, Find, KeySpec};
+use crate::keyspec::KeySpec;
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Deprecated, Effect, Flags, Form};
 use crate::spec::{Outcome, Spec, Weight};
 use resp::{Args, Reply};
@@ -156,16 +156,7 @@ pub(super) const LMPOP: Command = Command {
         since: "7.0.0",
         arity: -4,
         flags: Flags::WRITE,
-        keys: &[KeySpec {
-            flags: TAKE,
-            begin: Begin::Index(1),
-            find: Find::Count {
-                count: 0,
-                first: 1,
-                step: 1,
-            },
-            notes: "",
-        }],
+        keys: &[KeySpec::counted(1, 1, TAKE)],
         summary: "Removes and answers elements at an end of the first of several lists that exists.",
         complexity: "O(N + M) with N the keys and M the elements answered.",
         arguments: &[

@@ -1,6 +1,6 @@
 //! Elements by what they are: LPOS finds them, LREM removes them.
 
-use super::{DELETE, ELEMENT, KEY, READ, at_least, symmetric};
+use super::{DELETE, ELEMENT, KEY, READ, at_least};
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::KeySpec;
@@ -29,7 +29,7 @@ pub(super) const LREM: Command = Command {
 
 fn lrem(ctx: &mut Context<'_>) -> Outcome {
     let key = ctx.key(1);
-    let count = symmetric(ctx, 2)?;
+    let count = ctx.symmetric(2)?;
     let (end, n) = match count {
         0 => (End::Head, usize::MAX),
         1.. => (End::Head, count as usize),
@@ -100,7 +100,7 @@ impl Search {
         for i in (3..args.len()).step_by(2) {
             match args {
                 _ if i + 1 == args.len() => return Err(Error::SYNTAX),
-                args if args.is(i, "RANK") => search.rank(symmetric(ctx, i + 1)?)?,
+                args if args.is(i, "RANK") => search.rank(ctx.symmetric(i + 1)?)?,
                 args if args.is(i, "COUNT") => {
                     let count = at_least(ctx, i + 1, 0, "ERR COUNT can't be negative")?;
                     search.count = Some(count as usize);

@@ -3,7 +3,7 @@
 use super::{ANY_ORDER, READ};
 use crate::context::Context;
 use crate::error::Error;
-use crate::keyspec::{Begin, Find, KeyFlags, KeySpec};
+use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{
     Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec, Weight,
 };
@@ -155,16 +155,7 @@ pub(super) const SINTERCARD: Command = Command {
         since: "7.0.0",
         arity: -3,
         flags: Flags::READONLY,
-        keys: &[KeySpec {
-            flags: READ,
-            begin: Begin::Index(1),
-            find: Find::Count {
-                count: 0,
-                first: 1,
-                step: 1,
-            },
-            notes: "",
-        }],
+        keys: &[KeySpec::counted(1, 1, READ)],
         summary: "Answers how many members all of several sets have.",
         complexity: SMALLEST_TIMES_SETS,
         arguments: &[

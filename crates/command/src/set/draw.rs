@@ -117,14 +117,7 @@ fn srandmember(ctx: &mut Context<'_>) -> Outcome {
 /// SRANDMEMBER with a count: so many different members, or if it is negative, so many draws.
 fn srandmember_many(ctx: &mut Context<'_>) -> Outcome {
     let key = ctx.key(1);
-    let count = ctx.integer(2)?;
-    if count == i64::MIN {
-        return Err(Error::new(format!(
-            "ERR value is out of range, value must between {} and {}",
-            -i64::MAX,
-            i64::MAX
-        )));
-    }
+    let count = ctx.symmetric(2)?;
     let mut random = Random::new(ctx.shard.random());
     let Some(set) = ctx.shard.read::<Set>(ctx.db, key, Look::Use)? else {
         ctx.reply.array(0);

@@ -4,7 +4,7 @@
 use super::{CHANGE, KEY, Text, VALUE, get, wrote};
 use crate::context::Context;
 use crate::error::Error;
-use crate::keyspec::{Begin, Find, KeyFlags, KeySpec};
+use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Merge};
 use crate::spec::{Deprecated, Outcome, Spec};
 use resp::Args;
@@ -443,16 +443,7 @@ pub(super) const MSETEX: Command = Command {
         since: "9.1.0",
         arity: -4,
         flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLEKEYS),
-        keys: &[KeySpec {
-            flags: OVERWRITE,
-            begin: Begin::Index(1),
-            find: Find::Count {
-                count: 0,
-                first: 1,
-                step: 2,
-            },
-            notes: "",
-        }],
+        keys: &[KeySpec::counted(1, 2, OVERWRITE)],
         tips: &[
             "request_policy:multi_shard",
             "response_policy:all_succeeded",

@@ -1,7 +1,7 @@
 //! Operations on several sets: ZUNION, ZINTER, ZDIFF, with their STORE forms, and ZINTERCARD.
 
 use super::range::store;
-use super::{OVERWRITE, READ, WITHSCORES, counted, number, reply_header, reply_member};
+use super::{OVERWRITE, READ, WITHSCORES, number, reply_header, reply_member};
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::KeySpec;
@@ -284,6 +284,21 @@ fn keep(ctx: &mut Context<'_>, name: &str, operation: Operation) -> Outcome {
     Ok(store(ctx, key, result))
 }
 
+const WEIGHTS: Argument = Argument::new("weight", Kind::Integer)
+    .with_token("WEIGHTS")
+    .multiple()
+    .optional();
+const AGGREGATE: Argument = Argument::one_of(
+    "aggregate",
+    &[
+        Argument::token("sum", "SUM"),
+        Argument::token("min", "MIN"),
+        Argument::token("max", "MAX"),
+    ],
+)
+.with_token("AGGREGATE")
+.optional();
+
 pub(super) const ZUNION: Command = Command {
     spec: Spec {
         name: "zunion",
@@ -291,26 +306,14 @@ pub(super) const ZUNION: Command = Command {
         since: "6.2.0",
         arity: -3,
         flags: Flags::READONLY.or(Flags::MOVABLEKEYS),
-        keys: &[counted(1, READ)],
+        keys: &[KeySpec::counted(1, 1, READ)],
         summary: "Answers the members that any of several sorted sets has.",
         complexity: "O(N) with N members of all sets together, and a sort of the result.",
         arguments: &[
             Argument::new("numkeys", Kind::Integer),
             Argument::key("key", 0).multiple(),
-            Argument::new("weight", Kind::Integer)
-                .with_token("WEIGHTS")
-                .multiple()
-                .optional(),
-            Argument::one_of(
-                "aggregate",
-                &[
-                    Argument::token("sum", "SUM"),
-                    Argument::token("min", "MIN"),
-                    Argument::token("max", "MAX"),
-                ],
-            )
-            .with_token("AGGREGATE")
-            .optional(),
+            WEIGHTS,
+            AGGREGATE,
             WITHSCORES,
         ],
         weight: Weight::Values,
@@ -330,26 +333,14 @@ pub(super) const ZINTER: Command = Command {
         since: "6.2.0",
         arity: -3,
         flags: Flags::READONLY.or(Flags::MOVABLEKEYS),
-        keys: &[counted(1, READ)],
+        keys: &[KeySpec::counted(1, 1, READ)],
         summary: "Answers the members that all of several sorted sets have.",
         complexity: "O(N * K) with N members of the smallest set and K sets, and a sort of the result.",
         arguments: &[
             Argument::new("numkeys", Kind::Integer),
             Argument::key("key", 0).multiple(),
-            Argument::new("weight", Kind::Integer)
-                .with_token("WEIGHTS")
-                .multiple()
-                .optional(),
-            Argument::one_of(
-                "aggregate",
-                &[
-                    Argument::token("sum", "SUM"),
-                    Argument::token("min", "MIN"),
-                    Argument::token("max", "MAX"),
-                ],
-            )
-            .with_token("AGGREGATE")
-            .optional(),
+            WEIGHTS,
+            AGGREGATE,
             WITHSCORES,
         ],
         weight: Weight::Values,
@@ -369,7 +360,7 @@ pub(super) const ZDIFF: Command = Command {
         since: "6.2.0",
         arity: -3,
         flags: Flags::READONLY.or(Flags::MOVABLEKEYS),
-        keys: &[counted(1, READ)],
+        keys: &[KeySpec::counted(1, 1, READ)],
         summary: "Answers the members of the first sorted set that no other one has.",
         complexity: "O(N * K) with N members of the first set and K sets, and a sort of the result.",
         arguments: &[
@@ -394,27 +385,15 @@ pub(super) const ZUNIONSTORE: Command = Command {
         since: "2.0.0",
         arity: -4,
         flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLEKEYS),
-        keys: &[KeySpec::one(1, OVERWRITE), counted(2, READ)],
+        keys: &[KeySpec::one(1, OVERWRITE), KeySpec::counted(2, 1, READ)],
         summary: "Stores the members that any of several sorted sets has.",
         complexity: "O(N) with N members of all sets together, and a sort of the result.",
         arguments: &[
             Argument::key("destination", 0),
             Argument::new("numkeys", Kind::Integer),
             Argument::key("key", 1).multiple(),
-            Argument::new("weight", Kind::Integer)
-                .with_token("WEIGHTS")
-                .multiple()
-                .optional(),
-            Argument::one_of(
-                "aggregate",
-                &[
-                    Argument::token("sum", "SUM"),
-                    Argument::token("min", "MIN"),
-                    Argument::token("max", "MAX"),
-                ],
-            )
-            .with_token("AGGREGATE")
-            .optional(),
+            WEIGHTS,
+            AGGREGATE,
         ],
         weight: Weight::Values,
         ..Spec::DEFAULT
@@ -433,27 +412,15 @@ pub(super) const ZINTERSTORE: Command = Command {
         since: "2.0.0",
         arity: -4,
         flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLEKEYS),
-        keys: &[KeySpec::one(1, OVERWRITE), counted(2, READ)],
+        keys: &[KeySpec::one(1, OVERWRITE), KeySpec::counted(2, 1, READ)],
         summary: "Stores the members that all of several sorted sets have.",
         complexity: "O(N * K) with N members of the smallest set and K sets, and a sort of the result.",
         arguments: &[
             Argument::key("destination", 0),
             Argument::new("numkeys", Kind::Integer),
             Argument::key("key", 1).multiple(),
-            Argument::new("weight", Kind::Integer)
-                .with_token("WEIGHTS")
-                .multiple()
-                .optional(),
-            Argument::one_of(
-                "aggregate",
-                &[
-                    Argument::token("sum", "SUM"),
-                    Argument::token("min", "MIN"),
-                    Argument::token("max", "MAX"),
-                ],
-            )
-            .with_token("AGGREGATE")
-            .optional(),
+            WEIGHTS,
+            AGGREGATE,
         ],
         weight: Weight::Values,
         ..Spec::DEFAULT
@@ -472,7 +439,7 @@ pub(super) const ZDIFFSTORE: Command = Command {
         since: "6.2.0",
         arity: -4,
         flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLEKEYS),
-        keys: &[KeySpec::one(1, OVERWRITE), counted(2, READ)],
+        keys: &[KeySpec::one(1, OVERWRITE), KeySpec::counted(2, 1, READ)],
         summary: "Stores the members of the first sorted set that no other one has.",
         complexity: "O(N * K) with N members of the first set and K sets, and a sort of the result.",
         arguments: &[
@@ -497,7 +464,7 @@ pub(super) const ZINTERCARD: Command = Command {
         since: "7.0.0",
         arity: -3,
         flags: Flags::READONLY.or(Flags::MOVABLEKEYS),
-        keys: &[counted(1, READ)],
+        keys: &[KeySpec::counted(1, 1, READ)],
         summary: "Counts the members that all of several sorted sets have.",
         complexity: "O(N * K) with N members of the smallest set and K sets.",
         arguments: &[

@@ -52,14 +52,7 @@ fn zrandmember(ctx: &mut Context<'_>) -> Outcome {
         }
         return Ok(Effect::Read);
     }
-    let count = ctx.integer(2)?;
-    if count == i64::MIN {
-        return Err(Error::new(format!(
-            "ERR value is out of range, value must between {} and {}",
-            -i64::MAX,
-            i64::MAX
-        )));
-    }
+    let count = ctx.symmetric(2)?;
     let with_scores = match ctx.args.opt(3) {
         None => false,
         Some(word) if ctx.args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => true,

@@ -1,6 +1,6 @@
 //! Removing members, by name or from an end: ZREM, ZPOPMIN and their kin.
 
-use super::{KEY, MEMBER, counted, in_pairs, reply_member};
+use super::{KEY, MEMBER, in_pairs, reply_member};
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
@@ -190,7 +190,7 @@ pub(super) const ZMPOP: Command = Command {
         since: "7.0.0",
         arity: -4,
         flags: Flags::WRITE.or(Flags::MOVABLEKEYS),
-        keys: &[counted(1, POP)],
+        keys: &[KeySpec::counted(1, 1, POP)],
         summary: "Removes members with the lowest or highest scores from the first of several sorted sets that is not empty, and answers them.",
         complexity: "O(K + M log N) with K keys, N members and M of them removed.",
         arguments: &[
