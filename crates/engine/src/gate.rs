@@ -4,10 +4,12 @@ use crate::pause::Pause;
 use command::{Error, Flags, Spec};
 
 /// What the gate knows of whoever calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// It has not said a password and must.
     pub must_authenticate: bool,
+    /// Flags of the commands that the call executes besides itself.
+    pub queued: Flags,
 }
 
 /// What becomes of a command.
@@ -28,7 +30,7 @@ pub fn judge(spec: &Spec, name: &str, argc: usize, caller: Caller, pause: &Pause
     if caller.must_authenticate && !spec.flags.has(Flags::NO_AUTH) {
         return Verdict::Refuse(Error::new("NOAUTH Authentication required."));
     }
-    if pause.holds(spec.flags) {
+    if pause.holds(spec.flags.or(caller.queued)) {
         return Verdict::Wait;
     }
     Verdict::Run
@@ -50,7 +52,10 @@ mod tests {
         if paused {
             pause.start(Scope::Writes, 1);
         }
-        let caller = Caller { must_authenticate };
+        let caller = Caller {
+            must_authenticate,
+            queued: Flags::NONE,
+        };
         let got = match judge(&spec, "set", argc, caller, &pause) {
             Verdict::Run => "run".to_owned(),
             Verdict::Wait => "wait".to_owned(),

@@ -190,7 +190,8 @@ impl Reply {
         (count, at)
     }
 
-    fn line_at(&self, from: Mark) -> &[u8] {
+    /// The header line of the value at `from`, without its end.
+    pub fn line_at(&self, from: Mark) -> &[u8] {
         let rest = &self.buf[from.at..];
         let len = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
         &rest[..len]

@@ -5,7 +5,9 @@
 
 use crate::driver::ConnId;
 use crate::pubsub::Subscriptions;
+use crate::remote::exec::Exec;
 use crate::remote::flight::Flight;
+use crate::session::multi::{Multi, WatchedKey};
 use engine::tx::{TxId, Waiter};
 use resp::parse::Input;
 use resp::{Protocol, Reply};
@@ -35,6 +37,8 @@ impl Special {
     pub const PAUSED: Special = Special(1 << 5);
     /// It has subscriptions.
     pub const SUBSCRIBED: Special = Special(1 << 6);
+    /// It is between MULTI and EXEC.
+    pub const MULTI: Special = Special(1 << 7);
 
     #[inline]
     pub fn is_plain(self) -> bool {
@@ -130,7 +134,6 @@ fn shown(address: &SocketAddr) -> String {
 }
 
 /// What a client has said of itself and what is remembered of it.
-#[derive(Debug)]
 pub struct Session {
     pub peer: Peer,
     /// For CLIENT LIST alone: the driver owns it.
@@ -155,6 +158,11 @@ pub struct Session {
     pub over_soft_since_ms: Option<i64>,
     /// Nothing while there are none.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// What it has queued, between MULTI and EXEC.
+    pub multi: Option<Box<Multi>>,
+    pub watched: Vec<WatchedKey>,
+    /// Its EXEC, as far as the replies are not written.
+    pub exec: Option<Box<Exec>>,
 }
 
 pub struct Client {
@@ -265,6 +273,9 @@ impl Client {
                 in_flight: 0,
                 over_soft_since_ms: None,
                 subscriptions: None,
+                multi: None,
+                watched: Vec::new(),
+                exec: None,
             },
         }
     }

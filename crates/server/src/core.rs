@@ -12,6 +12,7 @@ use crate::pubsub::PubSub;
 use crate::remote::Node;
 use crate::remote::Waiting;
 use crate::remote::aside::Asides;
+use crate::remote::exec::Execs;
 use crate::remote::flight::Flight;
 use crate::remote::parcel::{Parcel, Stock};
 use crate::remote::route::{Placed, Way};
@@ -161,6 +162,7 @@ pub struct Core {
     pub flight: Option<Box<Flight>>,
     pub parked: Waiting,
     pub transactions: Transactions,
+    pub execs: Execs,
     pub surveys: Surveys,
     pub asides: Asides,
     pub pubsub: PubSub,
@@ -209,6 +211,7 @@ impl Core {
             flight: None,
             parked: Waiting::default(),
             transactions: Transactions::default(),
+            execs: Execs::default(),
             surveys: Surveys::default(),
             asides: Asides::new(wake.clone()),
             pubsub: PubSub::default(),

@@ -13,7 +13,7 @@ use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
 use crate::remote::route::{Keys, To};
 use crate::remote::{self, Pass, aside};
-use crate::session::pubsub;
+use crate::session::{multi, pubsub};
 use crate::stats::Ticks;
 use command::table::{Entry, Run};
 use command::{Context, Effect, Error, Form, Outcome};
@@ -499,7 +499,7 @@ pub fn execute_here(
 }
 
 #[cold]
-fn fail(core: &mut Core, reply: &mut Reply, entry: usize, error: &Error) {
+pub fn fail(core: &mut Core, reply: &mut Reply, entry: usize, error: &Error) {
     core.stats.commands[entry].failed += 1;
     core.reply_error(reply, error);
 }
@@ -526,6 +526,7 @@ fn execute_carefully(
                 return true;
             }
             let error = unknown.error(args);
+            multi::note_refusal(client);
             core.reply_error(reply, &error);
             return true;
         }
@@ -534,12 +535,14 @@ fn execute_carefully(
         && !pubsub::is_allowed_to_subscribers(entry.spec.name)
     {
         core.stats.commands[entry.index].rejected += 1;
+        multi::note_refusal(client);
         core.reply_error(reply, &pubsub::refusal(&entry.full_name));
         return true;
     }
     client.session.last_command = Some(entry.index);
     let caller = Caller {
         must_authenticate: core.must_authenticate(client),
+        queued: multi::queued_flags(client, entry),
     };
     match gate::judge(
         entry.spec,
@@ -556,9 +559,13 @@ fn execute_carefully(
         }
         Verdict::Refuse(error) => {
             core.stats.commands[entry.index].rejected += 1;
+            let error = multi::refused(core, client, entry, error);
             core.reply_error(reply, &error);
             return true;
         }
+    }
+    if multi::queue(client, reply, entry, args) {
+        return true;
     }
     if let Run::Data(form) = entry.run {
         let call = Call {

@@ -19,6 +19,7 @@ use crate::driver::{ConnId, Driver, Event, Output};
 use crate::listen::{self, Address, Listener};
 use crate::pubsub;
 use crate::remote;
+use crate::session::multi;
 use crate::stats::Ticks;
 use crate::tasks::Finish;
 use crate::wake::Wake;
@@ -124,9 +125,7 @@ impl<D: Driver> EventLoop<D> {
             self.work(Instant::now());
             self.send_delayed();
             self.look_after_clients();
-            if !self.core.alone || !self.core.engine.is_plain() {
-                remote::act(&mut self.core);
-            }
+            remote::act(&mut self.core);
             if !self.core.alone {
                 self.flush();
             }
@@ -234,6 +233,8 @@ impl<D: Driver> EventLoop<D> {
                 Event::Closed { conn } => {
                     if let Some(mut client) = self.core.clients.remove(conn) {
                         pubsub::remove_all(&mut self.core, &mut client);
+                        multi::forget(&mut self.core, &mut client);
+                        remote::exec::abandon(&mut self.core, &mut client);
                         remote::give_up(&mut self.core, &mut client);
                     }
                 }
@@ -383,7 +384,8 @@ impl<D: Driver> EventLoop<D> {
         if (client.closing == Closing::AfterReply || ended) && !sending && !client.is_away() {
             return self.cut(conn);
         }
-        let memory = client.input.memory() as u64;
+        let queued = client.session.multi.as_ref().map_or(0, |m| m.bytes);
+        let memory = (client.input.memory() + queued) as u64;
         if memory > self.core.config.client_query_buffer_limit() {
             log::warn!(
                 "Closing client {} that reached max query buffer length of {memory} bytes",
@@ -419,7 +421,10 @@ impl<D: Driver> EventLoop<D> {
             return;
         };
         client.held = None;
-        if client.input.is_pending() {
+        if client.session.exec.is_some() {
+            remote::exec::go_on(&mut self.core, &mut client);
+        }
+        if client.held.is_none() && client.input.is_pending() {
             serve(&mut self.core, &mut self.dispatcher, client, &[]);
         } else {
             self.core.clients.put(client);

@@ -116,9 +116,26 @@ impl Shard {
 impl<T: Collection> Open<'_, T> {
     /// Puts the collection back. `changed` says whether anything has changed, which counts as one
     /// change.
-    pub fn close(self, changed: bool) {
+    pub fn close(mut self, changed: bool) {
         if changed {
-            self.shard.changed();
+            self.shard.changes += 1;
+            self.note();
+        }
+    }
+
+    /// Puts the collection back, from which the passing of time has removed something, or not.
+    pub(crate) fn close_swept(mut self, removed: bool) {
+        if removed {
+            self.note();
+        }
+    }
+
+    /// Tells those who want to know that the key has changed.
+    #[inline]
+    fn note(&mut self) {
+        if self.shard.observed {
+            let (db, hash, entry) = (self.db, self.hash, self.entry);
+            self.shard.note_change(db, hash, entry.key());
         }
     }
 

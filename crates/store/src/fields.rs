@@ -92,7 +92,7 @@ impl Shard {
             };
             // Closing it notes it again.
             let step = open.sweep(now, budget.max(1));
-            open.close(false);
+            open.close_swept(step.removed > 0);
             swept.removed += step.removed;
             budget = budget.saturating_sub(step.looked);
         }

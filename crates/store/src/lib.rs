@@ -27,6 +27,7 @@ pub mod table;
 pub mod thin;
 pub mod trash;
 pub mod value;
+pub mod watch;
 pub mod zset;
 
 pub use collection::Open;

@@ -15,6 +15,7 @@ use crate::slab::{Slab, SlabStats};
 use crate::table::{Found, Table, VOLATILE};
 use crate::trash::Trash;
 use crate::value::{Collection, Value};
+use crate::watch::Watches;
 use ahash::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::marker::PhantomData;
@@ -138,7 +139,10 @@ pub struct Shard {
     /// then the same look-ups find the same.
     pub soonest_ms: i64,
     pub(crate) blob_bytes: usize,
-    changes: u64,
+    pub(crate) changes: u64,
+    pub(crate) watches: Watches,
+    /// Somebody wants to know of changes: see [`crate::watch`].
+    pub(crate) observed: bool,
     random: Random,
 }
 
@@ -286,6 +290,8 @@ impl Shard {
             soonest_ms: i64::MAX,
             blob_bytes: 0,
             changes: 0,
+            watches: Watches::default(),
+            observed: false,
             random: Random::new(seed[0]),
         }
     }
@@ -324,10 +330,6 @@ impl Shard {
     /// How often the data has changed since the start.
     pub fn changes(&self) -> u64 {
         self.changes
-    }
-
-    pub(crate) fn changed(&mut self) {
-        self.changes += 1;
     }
 
     /// A uniform random number.
@@ -415,6 +417,9 @@ impl Shard {
         let due = self.is_due(entry);
         if due {
             self.stats.expired += 1;
+            if self.observed {
+                self.note_change(db, hash, entry.key());
+            }
             self.detach(db, hash, found);
             self.release(entry);
         } else {
@@ -522,7 +527,7 @@ impl Shard {
         owner: Option<&Blob>,
         expiry: Expiry,
     ) {
-        self.changes += 1;
+        self.changed(db, key.hash, key.bytes);
         let Some((found, old)) = self.live(db, key) else {
             let at = match expiry {
                 Expiry::At(at) => Some(at),
@@ -626,7 +631,7 @@ impl Shard {
         let Some((found, entry)) = self.live(db, key) else {
             return false;
         };
-        self.changes += 1;
+        self.changed(db, key.hash, key.bytes);
         self.detach(db, key.hash, found);
         self.release(entry);
         true
@@ -638,7 +643,7 @@ impl Shard {
         let Some((found, old)) = self.live(db, key) else {
             return false;
         };
-        self.changes += 1;
+        self.changed(db, key.hash, key.bytes);
         match (at, old.has_expiry()) {
             (Some(at), true) => old.set_expiry(at),
             (None, false) => {}
@@ -689,8 +694,11 @@ impl Shard {
         let entry = self.rekeyed(old, to.bytes, old.expiry());
         // SAFETY: the entry left the table, and `rekeyed` took what it owned.
         unsafe { old.free(&mut self.slab) };
-        self.changes += 1;
+        if self.observed {
+            self.note_change(db, from.hash, from.bytes);
+        }
         self.remove(to_db, to);
+        self.changed(to_db, to.hash, to.bytes);
         self.attach(to_db, to.hash, entry);
         self.note_fields(to_db, to.hash, entry);
         true
@@ -718,8 +726,8 @@ impl Shard {
         };
         let entry = self.copied(old, to.bytes, value, old.expiry());
         entry.set_access(self.stamp.fresh());
-        self.changes += 1;
         self.remove(to_db, to);
+        self.changed(to_db, to.hash, to.bytes);
         self.attach(to_db, to.hash, entry);
         self.note_fields(to_db, to.hash, entry);
         true
@@ -727,12 +735,14 @@ impl Shard {
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
+        self.note_swap(a, b);
         self.changes += 1;
         self.spaces.swap(a, b);
     }
 
     /// Empties a database; its memory is freed in slices. Answers how many keys there were.
     pub fn flush(&mut self, db: usize) -> usize {
+        self.note_flush(db);
         let space = std::mem::replace(&mut self.spaces[db], Space::new());
         let keys = space.table.len();
         self.changes += keys as u64;

@@ -33,7 +33,7 @@ impl Shard {
         if entry.kind() == Kind::Int {
             entry.write_value(NewValue::Int(value));
             self.touch(entry);
-            self.changed();
+            self.changed(db, key.hash, key.bytes);
         } else {
             self.set(db, key, NewValue::Int(value), None, Expiry::Keep);
         }
@@ -90,7 +90,7 @@ impl Shard {
         };
         self.touch(entry);
         if changed {
-            self.changed();
+            self.changed(db, key.hash, key.bytes);
         }
         Ok((result, changed))
     }

@@ -10,6 +10,7 @@
 //! order of things are the engine's; nothing here waits for another shard.
 
 pub mod aside;
+pub mod exec;
 pub mod flight;
 pub mod parcel;
 pub mod route;
@@ -20,6 +21,7 @@ use crate::clients::{Client, Held, Special};
 use crate::core::{self, Arrival, Core, HostHandler};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
 use crate::pubsub::{self, Change};
+use crate::session::multi;
 use command::table::{Entry, Run};
 use command::{Flags, Form};
 use engine::locks::{Mode, Name, Want};
@@ -45,6 +47,8 @@ pub enum Request {
     },
     /// What has changed in the subscriptions there, of which nobody waits to hear.
     Subscriptions(Vec<Change>),
+    /// Keys there, by database and hash, are watched once less.
+    Unwatch(Vec<(usize, u64)>),
 }
 
 impl Request {
@@ -423,6 +427,7 @@ fn take(core: &mut Core, from: usize, request: Request) {
         }
         Request::Adopt(arrival) => core.requests.push(core::Request::Adopt(arrival)),
         Request::Subscriptions(changes) => pubsub::note(core, from, &changes),
+        Request::Unwatch(hashes) => multi::unwatch_here(core, &hashes),
         Request::Ask { id, question } => {
             survey::hear(core, Asker { shard: from, id }, question);
         }
@@ -450,16 +455,28 @@ pub fn act(core: &mut Core) {
                 ..
             } => tx::run(core, tx, payload, stage, time_ms),
             Action::Combine { tx, parts, time_ms } => tx::combine(core, tx, parts, time_ms),
-            Action::Finish { tx, parts, .. } => tx::finish(core, tx, parts),
+            Action::Finish {
+                tx, parts, outcome, ..
+            } => {
+                if core.transactions.contains_key(&tx) {
+                    tx::finish(core, tx, parts);
+                } else {
+                    exec::finish(core, tx, parts, outcome);
+                }
+            }
+            Action::Step {
+                tx,
+                attempt,
+                answer,
+            } => exec::step(core, tx, attempt, answer),
+            Action::Commit { tx, .. } => core.engine.committed(tx),
             Action::Resume(waiter) => resume(core, waiter),
             // Nobody reads effects by their epochs.
             Action::Seal { .. } => {}
-            Action::Step { .. }
-            | Action::Undo { .. }
-            | Action::Commit { .. }
+            Action::Undo { .. }
             | Action::Look { .. }
             | Action::Serve { .. }
-            | Action::Woken { .. } => unreachable!("no command is a program or waits for a value"),
+            | Action::Woken { .. } => unreachable!("no program starts again, and nobody waits for a value"),
         }
     }
     core.note_locks();

@@ -9,9 +9,11 @@ use super::flight::Flight;
 use crate::clients::{Client, Special};
 use crate::driver::ConnId;
 use command::Context;
+use engine::tx::ShardId;
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
 use store::Loan;
+use store::watch::Seen;
 
 /// Whose commands a parcel holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,17 @@ pub struct Part {
     pub loans: Vec<(usize, usize, Option<Loan>)>,
     /// Keys that the shard has in the database: its weight in a draw.
     pub weight: usize,
+    /// It is a batch of an EXEC: any number of commands, which run one after the other.
+    pub is_batch: bool,
+    /// The database of each command of a batch.
+    pub dbs: Vec<usize>,
+    /// Keys that an EXEC's client watches, by database, and what they were like.
+    pub watches: Vec<(usize, Box<[u8]>, Seen)>,
+    /// Which parcel of its EXEC it is.
+    pub parcel: usize,
+    /// In a program: the shard that it goes to, and whether it gives back what was lent.
+    pub shard: ShardId,
+    pub applies: bool,
 }
 
 impl Part {
@@ -86,6 +99,11 @@ impl Part {
         self.databases.clear();
         self.loans.clear();
         self.weight = 0;
+        self.is_batch = false;
+        self.dbs.clear();
+        self.watches.clear();
+        self.parcel = 0;
+        self.applies = false;
     }
 }
 
@@ -151,6 +169,18 @@ impl Parcel {
     pub fn end(&mut self, entry: usize) {
         self.commands.end();
         self.entries.push(entry as u16);
+    }
+
+    /// [`Parcel::push`] into a batch, for a command in a database.
+    pub fn push_in(&mut self, db: usize, entry: usize, args: Args<'_>) {
+        self.part.dbs.push(db);
+        self.push(entry, args);
+    }
+
+    /// [`Parcel::end`] in a batch.
+    pub fn end_in(&mut self, db: usize, entry: usize) {
+        self.part.dbs.push(db);
+        self.end(entry);
     }
 
     pub fn pack(&mut self) -> &mut Pack {

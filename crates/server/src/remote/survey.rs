@@ -19,6 +19,7 @@ use crate::core::{Core, Host};
 use crate::pubsub::{self, Change};
 use crate::session::client as clients;
 use crate::session::debug;
+use crate::session::multi;
 use crate::session::pubsub as subscriptions;
 use crate::session::report::Report;
 use command::{Effect, Error, Outcome};
@@ -26,6 +27,7 @@ use engine::locks::{Mode, Want};
 use engine::tx::Waiter;
 use resp::{Args, Pack, Protocol, Reply};
 use std::collections::HashMap;
+use store::watch::Seen;
 
 /// What a shard is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub enum Topic {
     Publish(pubsub::Kind),
     /// PUBSUB CHANNELS and NUMSUB.
     Channels(pubsub::Kind),
+    /// WATCH.
+    Watch,
     Subscribers(pubsub::Kind),
 }
 
@@ -119,6 +123,8 @@ pub enum Finding {
     Count(i64),
     Names(Vec<(Box<[u8]>, i64)>),
     Reply(Result<Reply, Error>),
+    /// What watched keys are like, in the order of the shard's keys.
+    Seen(Vec<Seen>),
 }
 
 /// By shard, in their order.
@@ -339,6 +345,7 @@ fn examine(
             Finding::Done
         }
         Topic::Publish(kind) => subscriptions::publish_here(core, kind, question.args()),
+        Topic::Watch => multi::watch_here(core, question.db, question.args()),
         Topic::Channels(kind) => subscriptions::channels_here(core, kind, question.args()),
         Topic::Subscribers(kind) => subscriptions::numsub_here(core, kind, question.args()),
     })
@@ -363,6 +370,10 @@ fn conclude(core: &mut Core, mut pending: Pending) {
     let Sender { conn, client } = pending.sender;
     let is_there = |c: &Client| c.id == client && c.closing != Closing::Now;
     if !core.clients.get(conn).is_some_and(is_there) {
+        if pending.question.topic == Topic::Watch {
+            let db = pending.question.db;
+            multi::unwatch_found(core, db, pending.question.args(), pending.findings);
+        }
         return;
     }
     let Some(mut client) = core.clients.take(conn) else {

@@ -28,6 +28,7 @@ use resp::{Args, Protocol, Reply};
 use std::collections::HashMap;
 use std::sync::Arc;
 use store::shard::BIG;
+use store::watch::Change;
 use store::{Shard, Stats};
 
 /// A transaction of a client of this shard.
@@ -139,7 +140,7 @@ fn everywhere(
 
 /// A part for each shard with its keys: each with the `step - 1` arguments behind it and the
 /// command's name before all, or for a step of 0 the keys alone.
-fn cut(
+pub fn cut(
     core: &mut Core,
     client: &Client,
     protocol: Protocol,
@@ -183,6 +184,9 @@ fn cut(
 
 /// Runs a stage of somebody's transaction on this shard's data.
 pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, time_ms: i64) {
+    if payload.part.is_batch {
+        return super::exec::run(core, tx, payload, stage, time_ms);
+    }
     // All parts run as of one time, which may be behind this shard's.
     let own_ms = core.shard.now_ms();
     core.shard.set_now(time_ms);
@@ -216,7 +220,9 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
             lend(core, &mut payload);
         }
         Stage::Apply => apply(core, &mut payload),
-        Stage::Check | Stage::Call => unreachable!("no command checks, or is a program"),
+        Stage::Call if payload.part.applies => apply(core, &mut payload),
+        Stage::Call => lend(core, &mut payload),
+        Stage::Check => unreachable!("only an EXEC checks"),
     }
     let ticks = Ticks::now().since(started);
     core.stats.commands[entry.index].ticks += ticks;
@@ -284,6 +290,7 @@ impl Work {
                 desk.accept(db, key, loan.as_ref());
             }
         }
+        desk.log_changes(true);
         let db = self.whole.db;
         let (_, args, reply) = self.whole.split(0);
         let outcome = (self.handler)(&mut Context {
@@ -296,10 +303,12 @@ impl Work {
             settings: &self.settings,
         });
         let stats = desk.stats;
-        let effect = *outcome.as_ref().unwrap_or(&Effect::Read);
+        let mut changes = Vec::new();
+        desk.log_changes(false);
+        desk.take_log(&mut changes);
         // All of what has changed first, because a key may be named twice.
         for (_, part) in &mut self.parts {
-            take_changes(desk, part, &self.keys, effect);
+            take_changes(desk, part, &self.keys, &changes);
         }
         for (_, part) in &mut self.parts {
             clear_desk(desk, part);
@@ -374,11 +383,13 @@ pub fn combined(core: &mut Core, tx: TxId, work: Work) {
     core.engine.combined(tx, given);
 }
 
-/// Takes into a part what may have changed of its keys.
-fn take_changes(desk: &mut Shard, part: &mut Parcel, keys: &[Placed], effect: Effect) {
-    if effect != Effect::Wrote {
-        return;
-    }
+/// Takes into a part what has changed of its keys.
+fn take_changes(desk: &mut Shard, part: &mut Parcel, keys: &[Placed], changes: &[Change]) {
+    let has_changed = |of_db: usize, name: &[u8]| {
+        changes
+            .iter()
+            .any(|c| matches!(c, Change::Key { db, key, .. } if *db == of_db && **key == *name))
+    };
     let (args, part) = part.part_of();
     for (i, place) in part.places.iter().enumerate() {
         if !keys[*place as usize].writes {
@@ -386,7 +397,9 @@ fn take_changes(desk: &mut Shard, part: &mut Parcel, keys: &[Placed], effect: Ef
         }
         let key = desk.key(args.get(i));
         for db in &part.databases {
-            part.loans.push((*db, i, desk.lend(*db, key)));
+            if has_changed(*db, key.bytes) {
+                part.loans.push((*db, i, desk.lend(*db, key)));
+            }
         }
     }
 }
@@ -428,7 +441,8 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
                     reply.append(&whole.reply, Mark::default(), end);
                 }
                 (None, Form::Fan(_, merge) | Form::Everywhere(_, merge)) => {
-                    self::merge(reply, merge, &parts, &pending.keys, core.shard.random());
+                    let answers: Vec<_> = parts.iter().map(Answered::whole).collect();
+                    self::merge(reply, merge, &answers, &pending.keys, core.shard.random());
                 }
                 (None, _) => unreachable!("other forms are not cut"),
             }
@@ -443,47 +457,75 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
     core.places = pending.keys;
 }
 
+/// What a shard answers to its part of a command.
+pub struct Answered<'a> {
+    pub shard: ShardId,
+    /// Where the answer stands.
+    pub reply: &'a Reply,
+    pub from: Mark,
+    pub to: Mark,
+    /// See [`super::parcel::Part::weight`].
+    pub weight: u64,
+}
+
+impl<'a> Answered<'a> {
+    fn whole((shard, parcel): &'a (ShardId, Box<Parcel>)) -> Answered<'a> {
+        Answered {
+            shard: *shard,
+            reply: &parcel.reply,
+            from: Mark::default(),
+            to: parcel.reply.mark(),
+            weight: parcel.part.weight as u64,
+        }
+    }
+
+    fn write(&self, reply: &mut Reply) {
+        reply.append(self.reply, self.from, self.to);
+    }
+
+    /// The first line, without its end.
+    fn line(&self) -> &[u8] {
+        self.reply.line_at(self.from)
+    }
+}
+
 /// Makes one reply of the parts'. An error of any part is the reply.
-fn merge(
+pub fn merge(
     reply: &mut Reply,
     merge: Merge,
-    parts: &[(ShardId, Box<Parcel>)],
+    parts: &[Answered<'_>],
     keys: &[Placed],
     random: u64,
 ) {
-    let start = Mark::default();
-    let replies = || parts.iter().map(|(_, parcel)| &parcel.reply);
-    let failed = replies().find(|r| r.bytes().first() == Some(&b'-'));
-    if let Some(error) = failed {
-        return reply.append(error, start, error.mark());
+    if let Some(failed) = parts.iter().find(|p| p.line().first() == Some(&b'-')) {
+        return failed.write(reply);
     }
     match merge {
         Merge::Ok => reply.ok(),
         Merge::Sum => {
-            let number = |r: &Reply| parse_i64(r.value(start).0.get(1..)?);
-            reply.int(replies().filter_map(number).sum());
+            let number = |p: &Answered<'_>| parse_i64(p.line().get(1..)?);
+            reply.int(parts.iter().filter_map(number).sum());
         }
         Merge::Concat => {
-            reply.array(replies().map(|r| r.aggregate(start).0).sum());
-            for r in replies() {
-                reply.append(r, r.aggregate(start).1, r.mark());
+            reply.array(parts.iter().map(|p| p.reply.aggregate(p.from).0).sum());
+            for part in parts {
+                let elements = part.reply.aggregate(part.from).1;
+                reply.append(part.reply, elements, part.to);
             }
         }
         Merge::Stitch => stitch(reply, parts, keys),
         Merge::Draw => {
-            let weight = |(_, p): &&(ShardId, Box<Parcel>)| p.part.weight as u64;
-            let is_null = |r: &Reply| matches!(r.bytes(), b"$-1\r\n" | b"_\r\n");
-            let with_keys = || parts.iter().filter(|(_, p)| !is_null(&p.reply));
-            let all: u64 = with_keys().map(|p| weight(&p)).sum();
+            let is_null = |p: &&Answered<'_>| matches!(p.line(), b"$-1" | b"_");
+            let with_keys = || parts.iter().filter(|p| !is_null(p));
+            let all: u64 = with_keys().map(|p| p.weight).sum();
             let mut left = random.checked_rem(all).unwrap_or(0);
             let drawn = with_keys().find(|part| {
-                let weight = weight(part);
-                let is_drawn = left < weight;
-                left = left.saturating_sub(weight);
+                let is_drawn = left < part.weight;
+                left = left.saturating_sub(part.weight);
                 is_drawn
             });
             match drawn {
-                Some((_, part)) => reply.append(&part.reply, start, part.reply.mark()),
+                Some(part) => part.write(reply),
                 None => reply.null(),
             }
         }
@@ -491,15 +533,12 @@ fn merge(
 }
 
 /// Puts the elements of the parts' arrays into the order of the command's keys.
-fn stitch(reply: &mut Reply, parts: &[(ShardId, Box<Parcel>)], keys: &[Placed]) {
+fn stitch(reply: &mut Reply, parts: &[Answered<'_>], keys: &[Placed]) {
     let mut next: Vec<(usize, &Reply, Mark)> = parts
         .iter()
-        .map(|(shard, part)| {
-            (
-                usize::from(*shard),
-                &part.reply,
-                part.reply.aggregate(Mark::default()).1,
-            )
+        .map(|part| {
+            let elements = part.reply.aggregate(part.from).1;
+            (usize::from(part.shard), part.reply, elements)
         })
         .collect();
     reply.array(keys.len());

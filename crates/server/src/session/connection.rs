@@ -142,19 +142,24 @@ fn echo(host: &mut Host<'_>) -> Outcome {
 }
 
 fn select(host: &mut Host<'_>) -> Outcome {
-    let index = parse_i64(host.args.get(1)).ok_or(Error::NOT_INTEGER)?;
+    host.client.db = database(host.core, host.args)?;
+    host.reply.ok();
+    Ok(Effect::Read)
+}
+
+/// The database that SELECT names.
+pub fn database(core: &Core, args: resp::Args<'_>) -> Result<usize, Error> {
+    let index = parse_i64(args.get(1)).ok_or(Error::NOT_INTEGER)?;
     if i32::try_from(index).is_err() {
         return Err(Error::new(
             "ERR value is out of range, value must between -2147483648 and 2147483647",
         ));
     }
     let db = usize::try_from(index).map_err(|_| Error::DB_INDEX)?;
-    if db >= host.core.shard.databases() {
+    if db >= core.shard.databases() {
         return Err(Error::DB_INDEX);
     }
-    host.client.db = db;
-    host.reply.ok();
-    Ok(Effect::Read)
+    Ok(db)
 }
 
 fn quit(host: &mut Host<'_>) -> Outcome {
@@ -319,6 +324,7 @@ pub(super) fn is_printable(text: &[u8]) -> bool {
 /// The library's name and version stay, and so do its capabilities: they are as true as before.
 fn reset(host: &mut Host<'_>) -> Outcome {
     crate::pubsub::remove_all(host.core, host.client);
+    super::multi::forget(host.core, host.client);
     let needs_password = host.core.needs_password();
     let client = &mut *host.client;
     client.db = 0;

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod debug;
 pub mod info;
 pub mod memory;
+pub mod multi;
 pub mod pubsub;
 pub mod report;
 pub mod server;
@@ -27,6 +28,7 @@ pub fn rows() -> Vec<Row<HostHandler>> {
     rows.extend(debug::rows());
     rows.extend(info::rows());
     rows.extend(memory::rows());
+    rows.extend(multi::rows());
     rows.extend(pubsub::rows());
     rows.extend(server::rows());
     rows

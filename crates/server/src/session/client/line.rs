@@ -18,6 +18,7 @@ pub(super) struct Own<'a> {
 pub(super) fn flags(client: &Client) -> String {
     let letters = [
         ('P', client.special.has(Special::SUBSCRIBED)),
+        ('x', client.special.has(Special::MULTI)),
         ('b', client.held == Some(Held::Paused)),
         ('c', client.closing == Closing::AfterReply),
         ('A', client.closing == Closing::Now),
@@ -67,11 +68,13 @@ pub(super) fn write(line: &mut Vec<u8>, core: &Core, client: &Client, own: Optio
     line.count("sub", subscriptions(Kind::Channel));
     line.count("psub", subscriptions(Kind::Pattern));
     line.count("ssub", subscriptions(Kind::Sharded));
-    line.raw(" multi=-1 watch=0");
+    let multi = session.multi.as_ref();
+    line.int("multi", multi.map_or(-1, |m| m.queue.len() as i64));
+    line.count("watch", session.watched.len() as u64);
     line.count("qbuf", input as u64);
     line.raw(" qbuf-free=0");
     line.count("argv-mem", argv as u64);
-    line.raw(" multi-mem=0");
+    line.count("multi-mem", multi.map_or(0, |m| m.bytes as u64));
     line.count("rbs", reply.capacity() as u64);
     line.count("rbp", reply.bytes().len() as u64);
     line.count("obl", reply.bytes().len() as u64);
