@@ -125,7 +125,9 @@ impl World {
             Action::Look { spot } => {
                 let log = self.shards[s].data.logs.get(&spot.kind);
                 let there = log.is_some_and(|log| log.held() > 0);
-                self.shards[s].engine.looked(spot, there);
+                let engine = &mut self.shards[s].engine;
+                let claim = engine.waiting(spot).next().filter(|_| there);
+                engine.looked(spot, claim);
             }
             Action::Serve {
                 spot,
@@ -133,6 +135,7 @@ impl World {
                 time_ms,
                 epoch,
             } => self.serve(s, spot, claim, At { time_ms, epoch }),
+            Action::Forgotten { .. } => {}
             Action::Woken { claim, payload } => {
                 let op = self.claims[&claim];
                 self.ops[op].registered = true;
@@ -368,8 +371,7 @@ impl World {
         self.seen.served_from_afar += u64::from(claim.home as usize != s);
         let mut work = Work::new(op, vec![Cmd::Pop(key, op as u64 * 64)]);
         self.execute(s, &mut work, at, Stage::Run, None);
-        let more = self.shards[s].data.logs[&key].held() > 0;
-        self.shards[s].engine.served(spot, work, more);
+        self.shards[s].engine.served(spot, work);
     }
 
     fn combine(&mut self, s: usize, tx: TxId, parts: Vec<(ShardId, Work)>, time_ms: i64) {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bitmap;
+pub mod blocking;
 pub mod context;
 pub mod cursor;
 pub mod debug;
@@ -30,6 +31,7 @@ pub mod table;
 mod testing;
 pub mod zset;
 
+pub use blocking::Blocking;
 pub use context::Context;
 pub use error::Error;
 pub use spec::{

@@ -3,6 +3,7 @@
 //! Rows stand beside their handlers: here those that add to one list, read it, or change its middle;
 //! those that take elements away, and may put them into another list, have a file of their own.
 
+mod block;
 mod pop;
 mod search;
 #[cfg(test)]
@@ -19,6 +20,11 @@ use store::list::{End, List, Place};
 use store::{Collection, Limits, Look};
 
 pub static COMMANDS: &[Command] = &[
+    block::BLMOVE,
+    block::BLMPOP,
+    block::BLPOP,
+    block::BRPOP,
+    block::BRPOPLPUSH,
     LINDEX,
     LINSERT,
     LLEN,

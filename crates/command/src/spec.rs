@@ -1,5 +1,6 @@
 //! What is known of a command before it runs.
 
+use crate::blocking::Blocking;
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::KeySpec;
@@ -106,6 +107,8 @@ pub struct Spec {
     /// Set if new programs should use something else.
     pub deprecated: Option<Deprecated>,
     pub weight: Weight,
+    /// It waits if there is nothing yet.
+    pub blocking: Option<Blocking>,
 }
 
 /// How much work one call may be. A call that is too much for its shard to wait for runs aside.
@@ -154,6 +157,7 @@ impl Spec {
         history: &[],
         deprecated: None,
         weight: Weight::Light,
+        blocking: None,
     };
 
     /// Whether `argc` arguments, the name included, are as many as the command takes.
@@ -272,6 +276,8 @@ pub enum Effect {
     Read,
     /// The data changed as the command says.
     Wrote,
+    /// It found nothing and would wait: see [`crate::blocking`]. Its reply says so.
+    Blocks,
 }
 
 impl Effect {

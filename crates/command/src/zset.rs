@@ -4,8 +4,9 @@
 //! removing, drawing, and operations on several sets.
 
 mod add;
+mod block;
 mod combine;
-mod number;
+pub(crate) mod number;
 mod random;
 mod range;
 mod remove;
@@ -22,6 +23,9 @@ use store::zset::Zset;
 use store::{Collection, Element, Look};
 
 pub static COMMANDS: &[Command] = &[
+    block::BZMPOP,
+    block::BZPOPMAX,
+    block::BZPOPMIN,
     add::ZADD,
     ZCARD,
     range::ZCOUNT,

@@ -7,11 +7,12 @@
 //! ```text
 //!   shard of the key                          home of the claim
 //!   ready(spot): locks the key, next in line
-//!   Look: is there (still) something?
-//!   Claim, for the first who waits ─────────► open: taken now; else refused
-//!   refused: the next one  ◄─────────────────
+//!   Look: for whom is there (still) something?
+//!   Claim, for the first of these ──────────► open: taken now; else refused
+//!   refused: Look again  ◄───────────────────
 //!   granted: Serve, the host pops for it
 //!   Served ─────────────────────────────────► Woken; Forget to its other shards
+//!   Look again, until there is nothing for anybody
 //! ```
 //!
 //! The key is locked from before the push releases it until the last one is served, so nobody takes
@@ -158,34 +159,35 @@ impl<P> Engine<P> {
         self.settle();
     }
 
-    /// Answers [`Action::Look`].
-    pub fn looked(&mut self, spot: Spot, there: bool) {
-        if there {
-            self.serve_next(spot);
-        } else {
-            self.end_serving(spot);
+    /// All spots where somebody waits.
+    pub fn spots(&self) -> impl Iterator<Item = Spot> {
+        self.waiters.lines.keys().copied()
+    }
+
+    /// Who waits there, first come first.
+    pub fn waiting(&self, spot: Spot) -> impl Iterator<Item = ClaimId> {
+        let line = self.waiters.lines.get(&spot).into_iter();
+        line.flat_map(|line| line.waiting.iter().copied())
+    }
+
+    /// Answers [`Action::Look`]: the first of those who wait there for whom there is something.
+    pub fn looked(&mut self, spot: Spot, claim: Option<ClaimId>) {
+        match claim {
+            Some(claim) => self.serve_claim(spot, claim),
+            None => self.end_serving(spot),
         }
         self.settle();
     }
 
-    fn serve_next(&mut self, spot: Spot) {
-        loop {
-            let line = self.waiters.lines.get_mut(&spot);
-            let line = line.expect("a spot keeps its place while it serves");
-            let Some(claim) = line.waiting.pop_front() else {
-                self.end_serving(spot);
-                return;
-            };
-            self.waiters.serving(spot).claim = Some(claim);
-            self.waiters.forget(claim);
-            if claim.home != self.shard {
-                self.send(claim.home, Body::Claim { claim, spot });
-                return;
-            }
-            if self.take_claim(claim, Some(self.shard)) {
-                self.serve(spot, claim);
-                return;
-            }
+    fn serve_claim(&mut self, spot: Spot, claim: ClaimId) {
+        self.waiters.serving(spot).claim = Some(claim);
+        self.waiters.forget(claim);
+        if claim.home != self.shard {
+            self.send(claim.home, Body::Claim { claim, spot });
+        } else if self.take_claim(claim, Some(self.shard)) {
+            self.serve(spot, claim);
+        } else {
+            self.actions.push_back(Action::Look { spot });
         }
     }
 
@@ -207,7 +209,7 @@ impl<P> Engine<P> {
         if granted {
             self.serve(spot, claim);
         } else {
-            self.serve_next(spot);
+            self.actions.push_back(Action::Look { spot });
         }
     }
 
@@ -221,16 +223,12 @@ impl<P> Engine<P> {
         });
     }
 
-    /// Answers [`Action::Serve`] with what was taken, and whether there is more.
-    pub fn served(&mut self, spot: Spot, payload: P, more: bool) {
+    /// Answers [`Action::Serve`] with what was taken.
+    pub fn served(&mut self, spot: Spot, payload: P) {
         let claim = self.waiters.serving(spot).claim.take();
         let claim = claim.expect("only a claim is served");
         self.send(claim.home, Body::Served { claim, payload });
-        if more {
-            self.serve_next(spot);
-        } else {
-            self.end_serving(spot);
-        }
+        self.actions.push_back(Action::Look { spot });
         self.settle();
     }
 

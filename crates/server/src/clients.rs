@@ -3,6 +3,7 @@
 //! A client is a box in a slot of its connection's number. While its commands run it is taken out of
 //! its slot, so that a handler has it and, beside it, everybody else.
 
+use crate::blocking::Blocked;
 use crate::driver::ConnId;
 use crate::pubsub::Subscriptions;
 use crate::remote::exec::Exec;
@@ -186,6 +187,8 @@ pub struct Client {
     pub survey: Option<u64>,
     /// Its command runs aside.
     pub aside: bool,
+    /// It waits for a key.
+    pub blocked: Option<Box<Blocked>>,
     /// How often sending its replies has been put off.
     pub delayed: u8,
     /// Its next command has waited for locks, which are its own now.
@@ -206,6 +209,8 @@ pub enum Held {
     Remote,
     /// A key of its next command is locked.
     Locked,
+    /// It waits for a key: see [`crate::blocking`].
+    Blocked,
 }
 
 /// How often in a row sending may be put off, and up to how many bytes.
@@ -234,6 +239,7 @@ impl Client {
                     || self.aside
             }
             Some(Held::Locked) => self.granted.is_none(),
+            Some(Held::Blocked) => self.blocked.is_some(),
             _ => false,
         }
     }
@@ -254,6 +260,7 @@ impl Client {
             survey: None,
             granted: None,
             aside: false,
+            blocked: None,
             delayed: 0,
             ended: false,
             session: Session {

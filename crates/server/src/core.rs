@@ -3,6 +3,7 @@
 //! It knows neither the driver nor the runtime: the event loop feeds it bytes and takes away its
 //! replies.
 
+use crate::blocking::Waits;
 use crate::clients::{Client, Clients, Peer, Special};
 use crate::config::{Config, PipelineOrder};
 use crate::control::Control;
@@ -34,6 +35,7 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use store::Shard;
 use store::access::Mode;
+use store::watch::Change;
 
 /// What a handler of a connection or server command gets.
 pub struct Host<'a> {
@@ -163,6 +165,9 @@ pub struct Core {
     pub parked: Waiting,
     pub transactions: Transactions,
     pub execs: Execs,
+    pub waits: Waits,
+    /// What has changed on this shard, empty between its uses.
+    pub changes: Vec<Change>,
     pub surveys: Surveys,
     pub asides: Asides,
     pub pubsub: PubSub,
@@ -212,6 +217,8 @@ impl Core {
             parked: Waiting::default(),
             transactions: Transactions::default(),
             execs: Execs::default(),
+            waits: Waits::default(),
+            changes: Vec::new(),
             surveys: Surveys::default(),
             asides: Asides::new(wake.clone()),
             pubsub: PubSub::default(),
@@ -316,9 +323,10 @@ impl Core {
         !self.engine.is_plain() || self.flight.is_some()
     }
 
-    /// Tells the data whether anybody has locked some of it.
+    /// Tells the data whether anybody has locked some of it, or waits for some.
     #[inline]
     pub fn note_locks(&mut self) {
+        self.shard.log_changes(self.engine.has_waiters());
         self.shard.locked = !self.engine.is_plain();
     }
 

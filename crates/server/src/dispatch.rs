@@ -9,12 +9,14 @@
 //! joins the client's flight (see [`crate::remote`]) and what needs several becomes a transaction;
 //! the commands after it wait in the client's input if they may not run beside it.
 
+use crate::blocking;
 use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
 use crate::remote::route::{Keys, To};
 use crate::remote::{self, Pass, aside};
 use crate::session::{multi, pubsub};
 use crate::stats::Ticks;
+use command::blocking::Wait;
 use command::table::{Entry, Run};
 use command::{Context, Effect, Error, Form, Outcome};
 use engine::gate::{self, Caller, Verdict};
@@ -135,6 +137,9 @@ fn run(
                 break 'batch;
             }
             done += 1;
+            if core.engine.has_actions() {
+                remote::act(core);
+            }
             if reply.len() >= OUTPUT_HIGH {
                 client.held = Some(Held::Output);
             }
@@ -165,8 +170,8 @@ fn look_up<'t>(
             continue;
         };
         let way = &core.ways[entry.index];
-        if !way.keyed || args.len() < 2 {
-            if !core.alone && !matches!(way.keys, Keys::None) {
+        if !way.keyed || args.len() < 2 || way.blocks {
+            if way.blocks || !core.alone && !matches!(way.keys, Keys::None) {
                 call.to = UNKNOWN;
             }
             continue;
@@ -393,12 +398,15 @@ fn perform_data(
         settings: &core.settings,
     });
     if let Ok(effect) = outcome {
-        debug_assert_eq!(
-            effect == Effect::Wrote,
-            core.shard.changes() != changes,
+        debug_assert!(
+            effect == Effect::Blocks
+                || (effect == Effect::Wrote) == (core.shard.changes() != changes),
             "{} says {effect:?}",
             entry.full_name
         );
+    }
+    if core.shard.has_logged() {
+        blocking::note_changes(core);
     }
     outcome
 }
@@ -429,6 +437,12 @@ fn execute_routed(
     } else {
         to
     };
+    if let Some(blocking) = entry.spec.blocking
+        && to != To::Anywhere
+        && matches!((blocking.wait)(args, core.shard.now_ms()), Ok(wait) if wait != Wait::No)
+    {
+        return blocking::execute(core, client, reply, entry, blocking, form, args, to);
+    }
     match to {
         To::Several if core.flight.is_some() => return false,
         To::Several => {
@@ -493,8 +507,25 @@ pub fn execute_here(
     perform: Perform,
     args: Args<'_>,
 ) {
-    if let Err(error) = perform_data(core, db, reply, entry, perform, args) {
-        fail(core, reply, entry.index, &error);
+    execute_with_effect(core, db, reply, entry, perform, args);
+}
+
+/// [`execute_here`], with what the command did unless it failed.
+#[inline]
+pub fn execute_with_effect(
+    core: &mut Core,
+    db: usize,
+    reply: &mut Reply,
+    entry: &Entry<HostHandler>,
+    perform: Perform,
+    args: Args<'_>,
+) -> Option<Effect> {
+    match perform_data(core, db, reply, entry, perform, args) {
+        Ok(effect) => Some(effect),
+        Err(error) => {
+            fail(core, reply, entry.index, &error);
+            None
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! background work (expiry, freeing) is cut into slices of well under a millisecond.
 
 use crate::background::{Background, WAIT_MAX};
+use crate::blocking;
 use crate::clients::{Client, Closing, Held, Peer, Special};
 use crate::config::ClientClass;
 use crate::core::{Arrival, Core, Request};
@@ -181,6 +182,10 @@ impl<D: Driver> EventLoop<D> {
             let left = (until_ms - self.core.now_ms()).max(1) as u64;
             timeout = timeout.min(Duration::from_millis(left));
         }
+        if let Some(at_ms) = self.core.waits.next_deadline_ms() {
+            let left_us = (at_ms * 1000 - self.core.now_us).max(1) as u64;
+            timeout = timeout.min(Duration::from_micros(left_us));
+        }
         if let Some(end) = self.stopping {
             timeout = timeout.min(end.saturating_duration_since(now));
         }
@@ -235,6 +240,7 @@ impl<D: Driver> EventLoop<D> {
                         pubsub::remove_all(&mut self.core, &mut client);
                         multi::forget(&mut self.core, &mut client);
                         remote::exec::abandon(&mut self.core, &mut client);
+                        blocking::leave(&mut self.core, &mut client);
                         remote::give_up(&mut self.core, &mut client);
                     }
                 }
@@ -315,6 +321,10 @@ impl<D: Driver> EventLoop<D> {
         });
         self.core.expire_pause();
         self.cron.run(&mut self.core, now);
+        if self.core.shard.has_logged() {
+            blocking::note_changes(&mut self.core);
+        }
+        blocking::expire(&mut self.core);
         for _ in 0..TRASH_SLICES {
             if !self.core.shard.has_trash() {
                 break;
@@ -345,7 +355,11 @@ impl<D: Driver> EventLoop<D> {
         if client.closing == Closing::Now {
             return self.cut(conn);
         }
-        if matches!(client.held, Some(Held::Remote | Held::Locked)) && !client.is_away() {
+        if matches!(
+            client.held,
+            Some(Held::Remote | Held::Locked | Held::Blocked)
+        ) && !client.is_away()
+        {
             self.go_on(conn);
         }
         let Some(client) = self.core.clients.get_mut(conn) else {
@@ -381,7 +395,8 @@ impl<D: Driver> EventLoop<D> {
             Some(Held::Output | Held::Remote | Held::Locked)
         );
         let ended = client.ended && !is_held;
-        if (client.closing == Closing::AfterReply || ended) && !sending && !client.is_away() {
+        let is_away = client.is_away() && client.held != Some(Held::Blocked);
+        if (client.closing == Closing::AfterReply || ended) && !sending && !is_away {
             return self.cut(conn);
         }
         let queued = client.session.multi.as_ref().map_or(0, |m| m.bytes);
@@ -397,7 +412,7 @@ impl<D: Driver> EventLoop<D> {
         }
         let waits = match client.held {
             Some(Held::Paused) => self.core.pause.scope().is_some(),
-            Some(Held::Remote | Held::Locked) => client.is_away(),
+            Some(Held::Remote | Held::Locked | Held::Blocked) => client.is_away(),
             _ => false,
         };
         match client.held {

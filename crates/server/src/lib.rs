@@ -2,6 +2,7 @@
 //! commands that are not about keys.
 
 pub mod background;
+pub mod blocking;
 pub mod clients;
 pub mod config;
 pub mod control;

@@ -135,13 +135,13 @@ fn take(list: &mut List, end: End, count: i64, reply: &mut Reply) {
     list.cut(end, n);
 }
 
-const ENDS: &[Argument] = &[
+pub(super) const ENDS: &[Argument] = &[
     Argument::token("left", "LEFT"),
     Argument::token("right", "RIGHT"),
 ];
 
 /// Argument `i` as an end.
-fn end(args: Args<'_>, i: usize) -> Result<End, Error> {
+pub(super) fn end(args: Args<'_>, i: usize) -> Result<End, Error> {
     match args.opt(i) {
         Some(_) if args.is(i, "LEFT") => Ok(End::Head),
         Some(_) if args.is(i, "RIGHT") => Ok(End::Tail),
@@ -174,9 +174,23 @@ pub(super) const LMPOP: Command = Command {
 };
 
 fn lmpop(ctx: &mut Context<'_>) -> Outcome {
+    match pop_first(ctx, 1)? {
+        true => Ok(Effect::Wrote),
+        false => {
+            ctx.reply.null_array();
+            Ok(Effect::Read)
+        }
+    }
+}
+
+/// What LMPOP does, whose number of keys is argument `at`; false if there is no element.
+pub(super) fn pop_first(ctx: &mut Context<'_>, at: usize) -> Result<bool, Error> {
     let args = ctx.args;
-    let keys = at_least(ctx, 1, 1, "ERR numkeys should be greater than 0")?;
-    let place = usize::try_from(keys).ok().and_then(|n| n.checked_add(2));
+    let keys = at_least(ctx, at, 1, "ERR numkeys should be greater than 0")?;
+    let first = at + 1;
+    let place = usize::try_from(keys)
+        .ok()
+        .and_then(|n| n.checked_add(first));
     let place = place.filter(|i| *i < args.len()).ok_or(Error::SYNTAX)?;
     let end = end(args, place)?;
     let count = match args.len() - place {
@@ -190,7 +204,7 @@ fn lmpop(ctx: &mut Context<'_>) -> Outcome {
         }
         _ => return Err(Error::SYNTAX),
     };
-    for i in 2..place {
+    for i in first..place {
         let key = ctx.key(i);
         if let Some(mut list) = ctx.shard.open::<List>(ctx.db, key)? {
             ctx.reply.array(2);
@@ -198,15 +212,14 @@ fn lmpop(ctx: &mut Context<'_>) -> Outcome {
             take(&mut list, end, count, ctx.reply);
             list.shrink(&ctx.settings.limits);
             list.close(true);
-            return Ok(Effect::Wrote);
+            return Ok(true);
         }
     }
-    ctx.reply.null_array();
-    Ok(Effect::Read)
+    Ok(false)
 }
 
-const SOURCE: Argument = Argument::key("source", 0);
-const DESTINATION: Argument = Argument::key("destination", 1);
+pub(super) const SOURCE: Argument = Argument::key("source", 0);
+pub(super) const DESTINATION: Argument = Argument::key("destination", 1);
 
 pub(super) const LMOVE: Command = Command {
     spec: Spec {
@@ -271,7 +284,7 @@ impl Moved {
 }
 
 /// Moves an element between the lists that arguments 1 and 2 name, which may be the same.
-fn shift(ctx: &mut Context<'_>, from: End, to: End) -> Outcome {
+pub(super) fn shift(ctx: &mut Context<'_>, from: End, to: End) -> Outcome {
     let (source, target) = (ctx.key(1), ctx.key(2));
     if source.bytes == target.bytes {
         return rotate(ctx, source, from, to);

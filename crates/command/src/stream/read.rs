@@ -4,15 +4,15 @@ use super::{
     CONSUMER, COUNT, GROUP, IDS, READ, WEIGHED, no_group, parse_count, parse_id, reply_entries,
     reply_entry, reply_id,
 };
+use crate::blocking::{self, Blocking, Wait};
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{Begin, Find, KeySpec};
 use crate::spec::{
     Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec, Weight,
 };
-use resp::number::parse_i64;
 use resp::reply::Mark;
-use resp::{Protocol, Reply};
+use resp::{Args, Pack, Protocol, Reply};
 use store::Look;
 use store::stream::{ConsumerNumber, Group, Id, Log, Stream};
 
@@ -49,6 +49,11 @@ pub(super) const XREAD: Command = Command {
         arguments: &[COUNT, BLOCK, STREAMS],
         history: &[("7.4.0", "Takes + for the last entry.")],
         weight: Weight::Of(|ctx| weigh(ctx, Of::Xread)),
+        blocking: Some(Blocking {
+            wait,
+            alone,
+            ready: is_ready,
+        }),
         ..Spec::DEFAULT
     },
     form: Form::Gather(xread, None),
@@ -76,8 +81,10 @@ fn xread(ctx: &mut Context<'_>) -> Outcome {
             reply_entries(ctx.reply, entries);
         }
     }
-    answer.end(ctx.reply);
-    Ok(Effect::Read)
+    match answer.end(ctx.reply) {
+        true => Ok(Effect::Read),
+        false => Ok(blocking::blocked(options.wait)),
+    }
 }
 
 /// The first id that XREAD answers of a stream, by what its client has said; none if there cannot be
@@ -113,6 +120,11 @@ pub(super) const XREADGROUP: Command = Command {
             STREAMS,
         ],
         weight: Weight::Of(|ctx| weigh(ctx, Of::Xreadgroup)),
+        blocking: Some(Blocking {
+            wait,
+            alone,
+            ready: is_group_ready,
+        }),
         ..Spec::DEFAULT
     },
     form: Form::Gather(xreadgroup, None),
@@ -158,8 +170,10 @@ fn xreadgroup(ctx: &mut Context<'_>) -> Outcome {
         stream.close(is_new || delivered);
         changed |= is_new || delivered;
     }
-    answer.end(ctx.reply);
-    Ok(Effect::wrote_if(changed))
+    match answer.end(ctx.reply) {
+        false if options.wait != Wait::No => Ok(Effect::Blocks),
+        _ => Ok(Effect::wrote_if(changed)),
+    }
 }
 
 /// About how many entries a call answers.
@@ -304,12 +318,15 @@ impl Answer {
         reply.bulk(key);
     }
 
-    fn end(self, reply: &mut Reply) {
+    /// Whether there is an answer at all.
+    fn end(self, reply: &mut Reply) -> bool {
+        let is_some = self.streams > 0;
         match (self.streams, reply.protocol()) {
             (0, _) => reply.null_array(),
             (n, Protocol::Resp2) => reply.close_array(self.mark, n),
             (n, Protocol::Resp3) => reply.close_map(self.mark, n),
         }
+        is_some
     }
 }
 
@@ -325,6 +342,8 @@ struct Options<'a> {
     noack: bool,
     group: &'a [u8],
     consumer: &'a [u8],
+    /// Until when to wait if there is nothing.
+    wait: Wait,
     /// The argument that is the first key, and how many there are; an id for each follows.
     first: usize,
     streams: usize,
@@ -334,7 +353,7 @@ impl<'a> Options<'a> {
     fn parse(ctx: &Context<'a>, of: Of) -> Result<Options<'a>, Error> {
         let args = ctx.args;
         let mut count = usize::MAX;
-        let (mut noack, mut group) = (false, None);
+        let (mut noack, mut group, mut wait) = (false, None, Wait::No);
         let mut i = 1;
         let first = loop {
             if i >= args.len() {
@@ -342,7 +361,7 @@ impl<'a> Options<'a> {
             }
             let more = args.len() - i - 1;
             if args.is(i, "block") && more > 0 {
-                check_timeout(args.get(i + 1), ctx.shard.now_ms())?;
+                wait = blocking::milliseconds(args, i + 1, ctx.shard.now_ms())?;
                 i += 2;
             } else if args.is(i, "count") && more > 0 {
                 count = parse_count(ctx, i + 1)?;
@@ -373,6 +392,7 @@ impl<'a> Options<'a> {
             noack,
             group,
             consumer,
+            wait,
             first,
             streams: (args.len() - first) / 2,
         })
@@ -407,16 +427,70 @@ fn only_in_groups(of: Of, option: &str) -> Result<(), Error> {
     }
 }
 
-/// How long BLOCK says to wait, in milliseconds, must be a time from now on.
-fn check_timeout(text: &[u8], now_ms: i64) -> Result<(), Error> {
-    let timeout = parse_i64(text).ok_or(Error::fixed(
-        "ERR timeout is not an integer or out of range",
-    ))?;
-    if timeout < 0 {
-        return Err(Error::fixed("ERR timeout is negative"));
+/// Until when a call waits.
+fn wait(args: Args<'_>, now_ms: i64) -> Result<Wait, Error> {
+    let mut i = 1;
+    while i + 1 < args.len() && !args.is(i, "streams") {
+        if args.is(i, "block") {
+            return blocking::milliseconds(args, i + 1, now_ms);
+        }
+        i += match () {
+            () if args.is(i, "group") => 3,
+            () if args.is(i, "noack") => 1,
+            () => 2,
+        };
     }
-    match timeout.checked_add(now_ms) {
-        Some(_) => Ok(()),
-        None => Err(Error::fixed("ERR timeout is out of range")),
+    Ok(Wait::No)
+}
+
+/// The call for one stream alone, from the id on that its client means now.
+fn alone(ctx: &mut Context<'_>, at: usize, call: &mut Pack) -> bool {
+    let args = ctx.args;
+    let of = match args.is(0, XREAD.spec.name) {
+        true => Of::Xread,
+        false => Of::Xreadgroup,
+    };
+    let Ok(options) = Options::parse(ctx, of) else {
+        return false;
+    };
+    (0..options.first).for_each(|i| call.add(args, i));
+    call.add(args, at);
+    match args.get(at + options.streams) {
+        b"$" | b"+" => {
+            let key = ctx.key(at);
+            let stream = ctx.shard.read::<Stream>(ctx.db, key, Look::Peek);
+            let last = stream.ok().flatten().map_or(Id::MIN, |s| s.log().last_id);
+            call.add_bytes(format!("{}-{}", last.ms, last.seq).as_bytes());
+        }
+        _ => call.add(args, at + options.streams),
     }
+    call.end();
+    true
+}
+
+/// Whether there is an entry for XREAD.
+fn is_ready(ctx: &mut Context<'_>) -> bool {
+    let n = ctx.args.len();
+    let (key, id) = (ctx.key(n - 2), ctx.args.get(n - 1));
+    let Ok(Some(stream)) = ctx.shard.read::<Stream>(ctx.db, key, Look::Peek) else {
+        return false;
+    };
+    let start = start(Some(stream.log()), id).ok().flatten();
+    start.is_some_and(|start| stream.log().range(start, Id::MAX).next().is_some())
+}
+
+/// Whether there is an entry for XREADGROUP, or something to complain of.
+fn is_group_ready(ctx: &mut Context<'_>) -> bool {
+    let key = ctx.key(ctx.args.len() - 2);
+    let Ok(options) = Options::parse(ctx, Of::Xreadgroup) else {
+        return true;
+    };
+    let Ok(Some(stream)) = ctx.shard.read::<Stream>(ctx.db, key, Look::Peek) else {
+        return true;
+    };
+    let Some(group) = stream.group(options.group) else {
+        return true;
+    };
+    let start = group.last_id.next();
+    start.is_some_and(|start| stream.log().range(start, Id::MAX).next().is_some())
 }

@@ -5,7 +5,7 @@ use store::zset::{Between, End};
 /// A score: decimal or hexadecimal, or an infinity. `None` for what is no number, and for numbers out of
 /// range at either end.
 #[inline]
-pub(super) fn score(text: &[u8]) -> Option<f64> {
+pub(crate) fn score(text: &[u8]) -> Option<f64> {
     /// Integers below this are doubles.
     const EXACT: u64 = 1 << 53;
     if let Some(value) = store::element::integer(text)

@@ -12,7 +12,7 @@ use resp::{Args, Reply};
 use store::zset::{Direction, Zset};
 use store::{Collection, Look};
 
-const POP: KeyFlags = KeyFlags::RW.or(KeyFlags::ACCESS).or(KeyFlags::DELETE);
+pub(super) const POP: KeyFlags = KeyFlags::RW.or(KeyFlags::ACCESS).or(KeyFlags::DELETE);
 
 pub(super) const ZREM: Command = Command {
     spec: Spec {
@@ -211,8 +211,19 @@ pub(super) const ZMPOP: Command = Command {
 };
 
 fn zmpop(ctx: &mut Context<'_>) -> Outcome {
-    let request = request(ctx.args, 1)?;
-    for i in 2..2 + request.keys {
+    match pop_first(ctx, 1)? {
+        true => Ok(Effect::Wrote),
+        false => {
+            ctx.reply.null_array();
+            Ok(Effect::Read)
+        }
+    }
+}
+
+/// What ZMPOP does, whose number of keys is argument `at`; false if there is no member.
+pub(super) fn pop_first(ctx: &mut Context<'_>, at: usize) -> Result<bool, Error> {
+    let request = request(ctx.args, at)?;
+    for i in at + 1..at + 1 + request.keys {
         let key = ctx.key(i);
         let Some(mut zset) = ctx.shard.open::<Zset>(ctx.db, key)? else {
             continue;
@@ -229,8 +240,7 @@ fn zmpop(ctx: &mut Context<'_>) -> Outcome {
             pop(&mut zset, 1, request.from, ctx.reply);
         }
         zset.close(true);
-        return Ok(Effect::Wrote);
+        return Ok(true);
     }
-    ctx.reply.null_array();
-    Ok(Effect::Read)
+    Ok(false)
 }

@@ -155,7 +155,7 @@ pub enum Action<P> {
         time_ms: i64,
         epoch: Epoch,
     },
-    /// Is there something for those who wait there? Answered by [`Engine::looked`].
+    /// For whom of those who wait there is there something? Answered by [`Engine::looked`].
     Look { spot: Spot },
     /// Take it for this claim, now. Answered by [`Engine::served`].
     Serve {
@@ -164,6 +164,8 @@ pub enum Action<P> {
         time_ms: i64,
         epoch: Epoch,
     },
+    /// A claim does not wait here any more, and was not served here.
+    Forgotten { claim: ClaimId },
     /// What was taken for a claim of this shard has arrived.
     Woken { claim: ClaimId, payload: P },
     /// No write of this shard will carry this epoch, or an earlier one, any more.
@@ -359,6 +361,12 @@ impl<P> Engine<P> {
             .as_ref()
     }
 
+    /// Whether there is something to do.
+    #[inline]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// What to do next.
     #[inline]
     pub fn poll(&mut self) -> Option<Action<P>> {
@@ -449,7 +457,10 @@ impl<P> Engine<P> {
             Body::TokenAsk { tx } => self.on_token_ask(tx),
             Body::TokenBack => self.on_token_back(),
             Body::Claim { claim, spot } => self.on_claim(from, claim, spot),
-            Body::Forget { claim } => self.waiters.forget(claim),
+            Body::Forget { claim } => {
+                self.waiters.forget(claim);
+                self.actions.push_back(Action::Forgotten { claim });
+            }
             Body::Granted {
                 tx,
                 payload,

@@ -248,6 +248,8 @@ fn enter(
         handler: form.handler(),
         settings: core.settings,
         time_ms: core.shard.now_ms(),
+        blocking: None,
+        calls: Vec::new(),
     };
     queue(core, whom, Some(waiter), work);
 }

@@ -382,11 +382,7 @@ impl Plan {
             }
             To::Shard(shard) => {
                 let shard = shard as ShardId;
-                want_of(
-                    &mut self.wants,
-                    shard,
-                    super::wanted(core, entry, args),
-                );
+                want_of(&mut self.wants, shard, super::wanted(core, entry, args));
                 self.batch(core, client, shard)
                     .push_in(db, entry.index, args);
                 self.last_of(shard)
@@ -434,8 +430,17 @@ impl Plan {
                 self.end_batch();
                 let place = self.exec.parcels.len();
                 self.exec.parcels.push(None);
-                let gathering =
-                    Gathering::new(core, client, self.protocol, db, entry, form, handler, args, keys);
+                let gathering = Gathering::new(
+                    core,
+                    client,
+                    self.protocol,
+                    db,
+                    entry,
+                    form,
+                    handler,
+                    args,
+                    keys,
+                );
                 let gathering = Gathering { place, ..gathering };
                 self.exec
                     .strides
@@ -543,6 +548,8 @@ impl Gathering {
                 handler,
                 settings: core.settings,
                 time_ms: 0,
+                blocking: None,
+                calls: Vec::new(),
             },
             out,
             combined: false,

@@ -17,6 +17,7 @@ pub mod route;
 pub mod survey;
 pub mod tx;
 
+use crate::blocking;
 use crate::clients::{Client, Held, Special};
 use crate::core::{self, Arrival, Core, HostHandler};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
@@ -95,7 +96,7 @@ pub enum Pass {
 }
 
 /// The form of a command that has come from another shard.
-fn form_of(entry: &Entry<HostHandler>) -> Form {
+pub fn form_of(entry: &Entry<HostHandler>) -> Form {
     match entry.run {
         Run::Data(form) => form,
         _ => unreachable!("only commands on data travel"),
@@ -141,7 +142,7 @@ pub fn board(
 }
 
 /// Whether the client wants no reply to the command that runs now.
-fn is_silent(client: &Client) -> bool {
+pub fn is_silent(client: &Client) -> bool {
     client
         .special
         .has(Special::REPLY_OFF.or(Special::REPLY_SKIP))
@@ -473,10 +474,16 @@ pub fn act(core: &mut Core) {
             Action::Resume(waiter) => resume(core, waiter),
             // Nobody reads effects by their epochs.
             Action::Seal { .. } => {}
-            Action::Undo { .. }
-            | Action::Look { .. }
-            | Action::Serve { .. }
-            | Action::Woken { .. } => unreachable!("no program starts again, and nobody waits for a value"),
+            Action::Look { spot } => blocking::look(core, spot),
+            Action::Serve {
+                spot,
+                claim,
+                time_ms,
+                ..
+            } => blocking::serve(core, spot, claim, time_ms),
+            Action::Woken { claim, payload } => blocking::woken(core, claim, payload),
+            Action::Forgotten { claim } => blocking::forget(core, claim),
+            Action::Undo { .. } => unreachable!("no program starts again"),
         }
     }
     core.note_locks();

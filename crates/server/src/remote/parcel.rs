@@ -6,6 +6,7 @@
 //! where it was allocated.
 
 use super::flight::Flight;
+use crate::blocking::Arrivals;
 use crate::clients::{Client, Special};
 use crate::driver::ConnId;
 use command::Context;
@@ -85,6 +86,10 @@ pub struct Part {
     /// In a program: the shard that it goes to, and whether it gives back what was lent.
     pub shard: ShardId,
     pub applies: bool,
+    /// Those who wait for the part's keys from now on.
+    pub arrivals: Option<Arrivals>,
+    /// The client's command is to begin again: it could not be executed for this key alone.
+    pub again: bool,
 }
 
 impl Part {
@@ -104,6 +109,8 @@ impl Part {
         self.watches.clear();
         self.parcel = 0;
         self.applies = false;
+        self.arrivals = None;
+        self.again = false;
     }
 }
 
@@ -195,6 +202,14 @@ impl Parcel {
         self.reply.set_protocol(protocol);
     }
 
+    /// Makes an empty parcel one of the same client as another.
+    fn resemble(&mut self, other: &Parcel) {
+        self.sender = other.sender;
+        self.db = other.db;
+        self.no_touch = other.no_touch;
+        self.reply.set_protocol(other.reply.protocol());
+    }
+
     /// Command `i` and where its reply goes.
     #[inline]
     pub fn split(&mut self, i: usize) -> (usize, Args<'_>, &mut Reply) {
@@ -276,10 +291,14 @@ impl Stock {
     /// An empty parcel of the same client as another.
     pub fn like(&mut self, other: &Parcel) -> Box<Parcel> {
         let mut parcel = self.parcels.pop().unwrap_or_default();
-        parcel.sender = other.sender;
-        parcel.db = other.db;
-        parcel.no_touch = other.no_touch;
-        parcel.reply.set_protocol(other.reply.protocol());
+        parcel.resemble(other);
+        parcel
+    }
+
+    /// The same with buffers of its own, for one that is kept for long.
+    pub fn lasting(other: &Parcel) -> Box<Parcel> {
+        let mut parcel = Box::<Parcel>::default();
+        parcel.resemble(other);
         parcel
     }
 

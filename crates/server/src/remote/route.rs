@@ -38,6 +38,8 @@ pub struct Way {
     pub one: bool,
     /// A call may be too much for its shard to wait for.
     pub weighs: bool,
+    /// A call may wait for a key.
+    pub blocks: bool,
 }
 
 impl Way {
@@ -82,6 +84,7 @@ impl Way {
             kind,
             keyed,
             one: keys == Keys::First,
+            blocks: entry.spec.blocking.is_some(),
             weighs: !matches!(entry.spec.weight, Weight::Light),
         }
     }

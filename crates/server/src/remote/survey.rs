@@ -14,6 +14,7 @@
 
 use super::parcel::Sender;
 use super::{Answer, Parked, Request};
+use crate::blocking;
 use crate::clients::{Client, Closing, Held};
 use crate::core::{Core, Host};
 use crate::pubsub::{self, Change};
@@ -66,6 +67,11 @@ pub enum Topic {
     Channels(pubsub::Kind),
     /// WATCH.
     Watch,
+    /// CLIENT UNBLOCK.
+    Unblock {
+        client: u64,
+        with_error: bool,
+    },
     Subscribers(pubsub::Kind),
 }
 
@@ -345,6 +351,9 @@ fn examine(
             Finding::Done
         }
         Topic::Publish(kind) => subscriptions::publish_here(core, kind, question.args()),
+        Topic::Unblock { client, with_error } => {
+            Finding::Count(blocking::unblock_client(core, client, with_error).into())
+        }
         Topic::Watch => multi::watch_here(core, question.db, question.args()),
         Topic::Channels(kind) => subscriptions::channels_here(core, kind, question.args()),
         Topic::Subscribers(kind) => subscriptions::numsub_here(core, kind, question.args()),

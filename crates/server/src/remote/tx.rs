@@ -10,21 +10,24 @@
 //! its handler is the one that runs when all keys are at home. When each part runs, and who holds
 //! which locks, is the engine's matter; see `docs/transactions.md`.
 
-use super::parcel::{Parcel, Sender};
+use super::parcel::{Parcel, Sender, Stock};
 use super::route::Placed;
 use super::{aside, form_of};
+use crate::blocking::{self, Arrivals};
 use crate::clients::{Client, Held};
 use crate::core::{Core, HostHandler};
 use crate::dispatch;
 use crate::stats::Ticks;
+use command::blocking::Wait;
 use command::context::Settings;
 use command::table::Entry;
-use command::{Context, Effect, Error, Flags, Form, Handler, Merge};
+use command::{Blocking, Context, Effect, Error, Flags, Form, Handler, Merge};
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Kind, Part, ShardId, Stage, TxId};
+use engine::{ClaimId, Spot};
 use resp::number::parse_i64;
 use resp::reply::Mark;
-use resp::{Args, Protocol, Reply};
+use resp::{Args, Pack, Protocol, Reply};
 use std::collections::HashMap;
 use std::sync::Arc;
 use store::shard::BIG;
@@ -43,6 +46,10 @@ pub struct Pending {
     started: Ticks,
     /// See [`crate::pause::Afloat`].
     tide: u64,
+    /// Until when the client waits if there is nothing.
+    pub wait: Wait,
+    /// There was nothing.
+    claim: Option<ClaimId>,
 }
 
 pub type Transactions = HashMap<TxId, Pending, ahash::RandomState>;
@@ -56,7 +63,15 @@ pub fn begin(
     form: Form,
     args: Args<'_>,
 ) {
-    let keys = std::mem::take(&mut core.places);
+    let mut keys = std::mem::take(&mut core.places);
+    let wait = entry.spec.blocking.map_or(Ok(Wait::No), |blocking| {
+        (blocking.wait)(args, core.shard.now_ms())
+    });
+    let wait = wait.unwrap_or(Wait::No);
+    if wait != Wait::No {
+        // Beginning to wait for a key is a change too.
+        keys.iter_mut().for_each(|key| key.writes = true);
+    }
     let writes = entry.spec.flags.has(Flags::WRITE);
     let (kind, parts) = match form {
         Form::Everywhere(..) => {
@@ -100,6 +115,8 @@ pub fn begin(
         whole,
         started: Ticks::now(),
         tide: core.afloat.depart(),
+        wait,
+        claim: None,
     };
     core.transactions.insert(tx, pending);
     core.stats.transactions += 1;
@@ -247,6 +264,12 @@ pub fn apply(core: &mut Core, payload: &mut Parcel) {
         let key = core.shard.key(args.get(i));
         core.shard.accept(db, key, loan.as_ref());
     }
+    if let Some(arrivals) = payload.part.arrivals.take() {
+        blocking::arrive(core, payload, arrivals);
+    }
+    if core.shard.has_logged() {
+        blocking::note_changes(core);
+    }
 }
 
 /// Puts the values of a part's keys into it.
@@ -274,6 +297,9 @@ pub struct Work {
     pub handler: Handler,
     pub settings: Settings,
     pub time_ms: i64,
+    pub blocking: Option<Blocking>,
+    /// If it has found nothing: for each key that it waits for, by its place in `keys`, the call.
+    pub calls: Vec<(usize, Pack)>,
 }
 
 impl Work {
@@ -293,7 +319,7 @@ impl Work {
         desk.log_changes(true);
         let db = self.whole.db;
         let (_, args, reply) = self.whole.split(0);
-        let outcome = (self.handler)(&mut Context {
+        let mut context = Context {
             shard: desk,
             db,
             args,
@@ -301,7 +327,16 @@ impl Work {
             warm: false,
             reply,
             settings: &self.settings,
-        });
+        };
+        let outcome = (self.handler)(&mut context);
+        if let (Ok(Effect::Blocks), Some(blocking)) = (&outcome, self.blocking) {
+            for (place, key) in self.keys.iter().enumerate() {
+                let mut call = Pack::default();
+                if (blocking.alone)(&mut context, key.at, &mut call) {
+                    self.calls.push((place, call));
+                }
+            }
+        }
         let stats = desk.stats;
         let mut changes = Vec::new();
         desk.log_changes(false);
@@ -356,6 +391,8 @@ pub fn combine(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, ti
         handler: form_of(entry).handler(),
         settings: core.settings,
         time_ms,
+        blocking: entry.spec.blocking,
+        calls: Vec::new(),
     };
     if core.ways[entry.index].weighs && work.elements() >= BIG {
         return aside::queue(core, aside::Whom::Transaction(tx), None, work);
@@ -366,7 +403,10 @@ pub fn combine(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, ti
 }
 
 /// Has what a gathering command has changed given back.
-pub fn combined(core: &mut Core, tx: TxId, work: Work) {
+pub fn combined(core: &mut Core, tx: TxId, mut work: Work) {
+    if !work.calls.is_empty() {
+        wait(core, tx, &mut work);
+    }
     let Some(pending) = core.transactions.get_mut(&tx) else {
         unreachable!("a transaction is known until it has finished");
     };
@@ -376,11 +416,50 @@ pub fn combined(core: &mut Core, tx: TxId, work: Work) {
     let (given, idle): (Vec<_>, Vec<_>) = work
         .parts
         .into_iter()
-        .partition(|(_, part)| !part.part.loans.is_empty());
+        .partition(|(_, part)| !part.part.loans.is_empty() || part.part.arrivals.is_some());
     for (_, parcel) in idle {
         core.stock.put_parcel(parcel);
     }
     core.engine.combined(tx, given);
+}
+
+/// Has the client of a command that has found nothing wait on the shards of its keys.
+fn wait(core: &mut Core, tx: TxId, work: &mut Work) {
+    let Some(pending) = core.transactions.get_mut(&tx) else {
+        unreachable!("a transaction is known until it has finished");
+    };
+    if pending.wait == Wait::No {
+        return;
+    }
+    let mut shards = Vec::new();
+    for (place, _) in &work.calls {
+        let shard = work.keys[*place].shard as ShardId;
+        if !shards.contains(&shard) {
+            shards.push(shard);
+        }
+    }
+    let claim = blocking::open(core, shards);
+    if let Some(pending) = core.transactions.get_mut(&tx) {
+        pending.claim = Some(claim);
+    }
+    let args = work.whole.command(0).1;
+    for (place, call) in work.calls.drain(..) {
+        let key = work.keys[place];
+        let part = work
+            .parts
+            .iter_mut()
+            .find(|(shard, _)| usize::from(*shard) == key.shard);
+        let (_, part) = part.expect("every key is in a part");
+        let spot = Spot {
+            name: Name(core.shard.key(args.get(key.at)).hash),
+            kind: work.whole.db as u64,
+        };
+        let arrivals = part.part.arrivals.get_or_insert_with(|| Arrivals {
+            claim,
+            calls: Vec::new(),
+        });
+        arrivals.calls.push((spot, call));
+    }
 }
 
 /// Takes into a part what has changed of its keys.
@@ -427,6 +506,9 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
     if core.afloat.arrive(pending.tide) {
         super::survey::ebb(core);
     }
+    if let Some(claim) = pending.claim {
+        return finish_waiting(core, pending, claim, parts);
+    }
     let Sender { conn, client } = pending.sender;
     if let Some(client) = core.clients.get_mut(conn).filter(|c| c.id == client) {
         client.transaction = None;
@@ -455,6 +537,41 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
     }
     pending.keys.clear();
     core.places = pending.keys;
+}
+
+/// The client of a command that has found nothing waits from now on.
+fn finish_waiting(
+    core: &mut Core,
+    mut pending: Pending,
+    claim: ClaimId,
+    parts: Vec<(ShardId, Box<Parcel>)>,
+) {
+    for (_, parcel) in parts {
+        core.stock.put_parcel(parcel);
+    }
+    pending.keys.clear();
+    core.places = pending.keys;
+    let whole = pending.whole.take();
+    let whole = whole.expect("gathering keeps the whole command");
+    let mut command = Stock::lasting(&whole);
+    command.push(pending.entry, whole.command(0).1);
+    core.stock.put_parcel(whole);
+    let Sender { conn, client: id } = pending.sender;
+    let there = core.clients.get(conn).is_some_and(|c| c.id == id);
+    let Some(mut client) = there.then(|| core.clients.take(conn)).flatten() else {
+        return blocking::abandon(core, claim);
+    };
+    client.transaction = None;
+    blocking::block_after(
+        core,
+        &mut client,
+        claim,
+        pending.wait,
+        command,
+        pending.silent,
+    );
+    core.clients.put(client);
+    core.clients.mark(conn);
 }
 
 /// What a shard answers to its part of a command.

@@ -221,13 +221,13 @@ fn clients(page: &mut Page<'_>) {
     page.line("maxclients", limit);
     page.line("client_recent_max_input_buffer", crowd.input_max);
     page.line("client_recent_max_output_buffer", crowd.output_max);
-    page.line("blocked_clients", crowd.paused);
+    page.line("blocked_clients", crowd.paused + crowd.blocked);
     page.line("tracking_clients", 0);
     page.line("pubsub_clients", crowd.subscribed);
-    page.line("watching_clients", 0);
-    page.line("clients_in_timeout_table", 0);
-    page.line("total_watched_keys", 0);
-    page.line("total_blocking_keys", 0);
+    page.line("watching_clients", crowd.watching);
+    page.line("clients_in_timeout_table", crowd.timed);
+    page.line("total_watched_keys", crowd.watched_keys);
+    page.line("total_blocking_keys", crowd.awaited_keys);
     page.line("total_blocking_keys_on_nokey", 0);
     let (reason, actions) = match pause.scope() {
         None => ("none", "none"),

@@ -56,6 +56,14 @@ pub struct Crowd {
     pub memory: usize,
     /// With subscriptions.
     pub subscribed: usize,
+    /// Waiting for keys, and those of them that will not wait for ever.
+    pub blocked: usize,
+    pub timed: usize,
+    /// Watching keys, and how many these are, by shard.
+    pub watching: usize,
+    pub watched_keys: usize,
+    /// Keys that somebody waits for.
+    pub awaited_keys: usize,
 }
 
 /// Per second.
@@ -205,6 +213,10 @@ impl Crowd {
         let mut crowd = Crowd {
             connected: core.clients.len(),
             paused: core.clients.paused(),
+            blocked: core.waits.clients(),
+            timed: core.waits.timed(),
+            watched_keys: core.shard.watched(),
+            awaited_keys: core.engine.spots().count(),
             ..Crowd::default()
         };
         for client in core.clients.iter().chain(caller.map(|c| c.client)) {
@@ -221,6 +233,7 @@ impl Crowd {
         self.output_max = self.output_max.max(output);
         self.memory += client_bytes(client);
         self.subscribed += usize::from(client.special.has(Special::SUBSCRIBED));
+        self.watching += usize::from(!client.session.watched.is_empty());
     }
 
     fn add(&mut self, other: &Crowd) {
@@ -230,6 +243,11 @@ impl Crowd {
         self.output_max = self.output_max.max(other.output_max);
         self.memory += other.memory;
         self.subscribed += other.subscribed;
+        self.blocked += other.blocked;
+        self.timed += other.timed;
+        self.watching += other.watching;
+        self.watched_keys += other.watched_keys;
+        self.awaited_keys += other.awaited_keys;
     }
 }
 

@@ -19,7 +19,10 @@ pub(super) fn flags(client: &Client) -> String {
     let letters = [
         ('P', client.special.has(Special::SUBSCRIBED)),
         ('x', client.special.has(Special::MULTI)),
-        ('b', client.held == Some(Held::Paused)),
+        (
+            'b',
+            matches!(client.held, Some(Held::Paused | Held::Blocked)),
+        ),
         ('c', client.closing == Closing::AfterReply),
         ('A', client.closing == Closing::Now),
         ('U', matches!(client.session.peer, Peer::Unix { .. })),

@@ -408,22 +408,36 @@ fn trackinginfo(host: &mut Host<'_>) -> Outcome {
     Ok(Effect::Read)
 }
 
-/// No command blocks, so nobody is found waiting.
 fn unblock(host: &mut Host<'_>) -> Outcome {
     let args = host.args;
     if args.len() > 4 {
         return Err(too_many(args.get(1)));
     }
-    if let Some(reason) = args.opt(3)
-        && !reason.eq_ignore_ascii_case(b"timeout")
-        && !reason.eq_ignore_ascii_case(b"error")
-    {
-        return Err(Error::new(
-            "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
-        ));
-    }
-    parse_i64(args.get(2)).ok_or(Error::NOT_INTEGER)?;
-    host.reply.int(0);
+    let with_error = match args.opt(3) {
+        None => false,
+        Some(_) if args.is(3, "timeout") => false,
+        Some(_) if args.is(3, "error") => true,
+        Some(_) => {
+            return Err(Error::new(
+                "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+            ));
+        }
+    };
+    let client = parse_i64(args.get(2)).ok_or(Error::NOT_INTEGER)?;
+    let topic = Topic::Unblock {
+        client: client as u64,
+        with_error,
+    };
+    survey::ask(host, Whom::All, topic, unblocked)
+}
+
+fn unblocked(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let counts = findings.into_iter().map(|(_, finding)| match finding {
+        Finding::Count(count) => count,
+        _ => unreachable!("shards were asked to unblock a client"),
+    });
+    let count = counts.sum();
+    host.reply.int(count);
     Ok(Effect::Read)
 }
 
