@@ -11,9 +11,30 @@ use std::{env, fs};
 
 /// Lua without what touches files, processes and its own insides, and without main programs.
 const SOURCES: &[&str] = &[
-    "lapi.c", "lauxlib.c", "lbaselib.c", "lcode.c", "ldebug.c", "ldo.c", "ldump.c", "lfunc.c", "lgc.c",
-    "llex.c", "lmathlib.c", "lmem.c", "lobject.c", "lopcodes.c", "lparser.c", "lstate.c", "lstring.c",
-    "lstrlib.c", "ltable.c", "ltablib.c", "ltm.c", "lundump.c", "lvm.c", "lzio.c",
+    "lapi.c",
+    "lauxlib.c",
+    "lbaselib.c",
+    "lcode.c",
+    "ldebug.c",
+    "ldo.c",
+    "ldump.c",
+    "lfunc.c",
+    "lgc.c",
+    "llex.c",
+    "lmathlib.c",
+    "lmem.c",
+    "lobject.c",
+    "lopcodes.c",
+    "lparser.c",
+    "lstate.c",
+    "lstring.c",
+    "lstrlib.c",
+    "ltable.c",
+    "ltablib.c",
+    "ltm.c",
+    "lundump.c",
+    "lvm.c",
+    "lzio.c",
 ];
 
 fn main() {
@@ -60,7 +81,14 @@ fn write(path: &Path, text: &str) {
 fn lua_directory() -> PathBuf {
     let target = variable("TARGET");
     let output = Command::new(variable("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--filter-platform", &target])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--offline",
+            "--filter-platform",
+            &target,
+        ])
         .current_dir(variable("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
@@ -75,7 +103,10 @@ fn lua_directory() -> PathBuf {
             directory.is_some_and(|name| name.to_string_lossy().starts_with("lua-src"))
         })
         .unwrap_or_else(|| {
-            panic!("cargo metadata names no lua-src: {}", String::from_utf8_lossy(&output.stderr))
+            panic!(
+                "cargo metadata names no lua-src: {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
         });
     manifest.with_file_name("lua-5.1.5")
 }
@@ -88,13 +119,20 @@ fn copy_files(from: &Path, to: &Path) {
         let Some(name) = path.file_name().filter(|_| path.is_file()) else {
             continue;
         };
-        write(&to.join(name), &String::from_utf8_lossy(&fs::read(&path).expect("it can be read")));
+        write(
+            &to.join(name),
+            &String::from_utf8_lossy(&fs::read(&path).expect("it can be read")),
+        );
     }
 }
 
 fn change(path: &Path, anchor: &str, with: &str) {
     let text = read(path);
     let found = text.matches(anchor).count();
-    assert!(found == 1, "{}: found {found} times, not once:\n{anchor}", path.display());
+    assert!(
+        found == 1,
+        "{}: found {found} times, not once:\n{anchor}",
+        path.display()
+    );
     write(path, &text.replacen(anchor, with, 1));
 }

@@ -75,6 +75,12 @@ pub const EDITS: &[Edit] = &[
         "static int load_aux (lua_State *L, int status) {\n",
         "static int load_aux (lua_State *L, int status) {\n  if (status != 0) shoal_caught(L);\n",
     ),
+    // Scripts run on threads of their own, and are to see nothing of that.
+    edit(
+        "lbaselib.c",
+        "  if (lua_pushthread(L))\n",
+        "  if (lua_pushthread(L) || L == shoal_of(L)->thread)\n",
+    ),
     edit(
         "ldebug.c",
         "  if (L->errfunc != 0) {  /* is there an error handling function? */\n",

@@ -68,6 +68,7 @@ const char *shoal_find(const char *s, size_t n, const char *what, size_t m) {
 int shoal_enter(lua_State *L) {
   shoal *s = shoal_of(L);
   int lenient = s->lenient;
+  char text[256] = "";
   int n;
   s->lenient = 1;
   n = shoal_native(L, lua_touserdata(L, lua_upvalueindex(1)), s->host);
@@ -85,9 +86,12 @@ int shoal_enter(lua_State *L) {
       lua_concat(L, 2);
       return lua_error(L);
     case SHOAL_ARGUMENT:
-      return luaL_argerror(L, s->argument, lua_tostring(L, -1));
     case SHOAL_TYPE:
-      return luaL_typerror(L, s->argument, lua_tostring(L, -1));
+      /* Off the stack, where it would be taken for an argument. */
+      strncpy(text, lua_tostring(L, -1), sizeof(text) - 1);
+      lua_pop(L, 1);
+      if (n == SHOAL_TYPE) return luaL_typerror(L, s->argument, text);
+      return luaL_argerror(L, s->argument, text);
     case SHOAL_MEMORY:
       luaD_throw(L, LUA_ERRMEM);
       return 0;
@@ -170,7 +174,7 @@ int shoal_handler(lua_State *L) {
 /* pcall answers an error table's text, as scripts expect that were written for Redis 6. */
 static int protected_call(lua_State *L) {
   int status;
-  luaL_checkany(L, 1);
+  if (lua_gettop(L) == 0) lua_pushboolean(L, 1);
   status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   if (status != 0) {
     shoal_caught(L);

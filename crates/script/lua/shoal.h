@@ -18,6 +18,7 @@ typedef struct shoal {
   int lenient;     /* Rust is at work on the state: allocations never fail */
   int ending;      /* the running script is being ended: no pcall holds the error */
   int argument;    /* the argument that an error is about */
+  lua_State *thread; /* the thread on which the running script began */
   void *host;
 } shoal;
 

@@ -29,6 +29,8 @@ pub struct Control {
     pub ending: c_int,
     /// The argument that an error is about.
     pub argument: c_int,
+    /// The thread on which the running script began.
+    pub thread: *mut State,
     pub host: *mut c_void,
 }
 

@@ -20,7 +20,6 @@
 use crate::error::Error;
 use crate::ffi;
 use crate::lua::{Lua, Type};
-use crate::random::Random;
 use crate::reply;
 use crate::vm::Core;
 use corosensei::stack::DefaultStack;
@@ -88,7 +87,6 @@ pub struct Fiber {
     args: UnsafeCell<Vec<&'static [u8]>>,
     /// The protocol that the script has set for the answers it gets.
     pub(crate) protocol: Cell<Protocol>,
-    pub(crate) random: Cell<Random>,
     name: RefCell<Vec<u8>>,
     /// Why the script is being ended, and where it then was.
     ending: RefCell<Option<(Vec<u8>, Option<Vec<u8>>)>>,
@@ -111,7 +109,6 @@ impl Fiber {
             serial: Cell::new(0),
             args: UnsafeCell::default(),
             protocol: Cell::new(Protocol::Resp2),
-            random: Cell::new(Random::seeded(0)),
             name: RefCell::default(),
             ending: RefCell::default(),
             is_ending: Cell::new(false),
@@ -130,13 +127,17 @@ impl Fiber {
         self.context.set(context);
         self.serial.set(serial);
         self.protocol.set(Protocol::Resp2);
-        self.random.set(Random::seeded(0));
         self.is_ending.set(false);
         self.ending.take();
         let slice = c_int::try_from(core.options.slice).unwrap_or(c_int::MAX);
         // SAFETY: the thread is alive and does not run.
         unsafe {
-            ffi::lua_sethook(self.lua.raw(), Some(ffi::shoal_hook), ffi::MASK_COUNT, slice);
+            ffi::lua_sethook(
+                self.lua.raw(),
+                Some(ffi::shoal_hook),
+                ffi::MASK_COUNT,
+                slice,
+            );
         }
     }
 
@@ -238,19 +239,27 @@ impl Run {
     }
 
     pub(crate) fn fiber(&self) -> &Fiber {
-        self.fiber.as_ref().expect("a run has its fiber until it is dropped")
+        self.fiber
+            .as_ref()
+            .expect("a run has its fiber until it is dropped")
     }
 
     /// Begins, or goes on after [`Turn::Paused`].
     pub fn resume(&mut self) -> Turn {
-        assert!(matches!(self.turn, None | Some(Turn::Paused)), "the script waits for no resume");
+        assert!(
+            matches!(self.turn, None | Some(Turn::Paused)),
+            "the script waits for no resume"
+        );
         self.switch(Signal::Go)
     }
 
     /// Goes on after [`Turn::Asked`] with a reply in RESP: whichever of both protocols, of the types
     /// that [`Run::protocol`] has.
     pub fn answer(&mut self, reply: &[u8]) -> Turn {
-        assert!(matches!(self.turn, Some(Turn::Asked(_))), "the script has asked nothing");
+        assert!(
+            matches!(self.turn, Some(Turn::Asked(_))),
+            "the script has asked nothing"
+        );
         self.switch(Signal::Answer(reply))
     }
 
@@ -326,12 +335,16 @@ impl Run {
         let Some(stack) = &mut self.stack else {
             return Turn::Failed;
         };
-        let fiber = self.fiber.as_ref().expect("a run has its fiber until it is dropped");
+        let fiber = self
+            .fiber
+            .as_ref()
+            .expect("a run has its fiber until it is dropped");
         let core = &*self.core;
         fiber.show(core);
         core.set_active(Rc::as_ptr(fiber));
         core.control(|control| {
             control.lenient = 0;
+            control.thread = fiber.lua.raw();
             control.ending = fiber.is_ending().into();
             control.work = control.slice as isize;
         });
@@ -345,7 +358,9 @@ impl Run {
         });
         core.set_active(ptr::null());
         if ended {
-            fiber.stack.set(self.stack.take().map(Coroutine::into_stack));
+            fiber
+                .stack
+                .set(self.stack.take().map(Coroutine::into_stack));
         }
         self.turn = Some(turn);
         turn
@@ -358,7 +373,10 @@ impl Drop for Run {
         if suspended {
             self.fiber().end_with(b"ERR abandoned");
             let turn = self.switch(Signal::End);
-            assert!(matches!(turn, Turn::Failed | Turn::Done), "a script outlived its end");
+            assert!(
+                matches!(turn, Turn::Failed | Turn::Done),
+                "a script outlived its end"
+            );
         }
         let Some(fiber) = self.fiber.take() else {
             return;
@@ -404,7 +422,11 @@ unsafe extern "C" fn shoal_host_tick(state: *mut ffi::State, host: *mut c_void) 
         return 0;
     };
     if fiber.context.get() == Context::Load {
-        let over = core.loading.borrow().as_ref().is_some_and(|loading| loading.is_over());
+        let over = core
+            .loading
+            .borrow()
+            .as_ref()
+            .is_some_and(|loading| loading.is_over());
         if over {
             fiber.end_with(b"ERR FUNCTION LOAD timeout");
         }

@@ -33,7 +33,13 @@ pub fn install(lua: Lua, options: &VmOptions) -> Kept {
         lua.set_field(eval, name.as_bytes());
     }
     lua.field(eval, b"math");
-    register(lua, &[("random", random::random), ("randomseed", random::randomseed)]);
+    register(
+        lua,
+        &[
+            ("random", random::random),
+            ("randomseed", random::randomseed),
+        ],
+    );
     lua.pop(1);
 
     let function_api = functions_globals(lua, eval, options);
@@ -100,7 +106,10 @@ fn library_globals(lua: Lua, options: &VmOptions) -> i32 {
     lua.new_table(0, 10);
     register(
         lua,
-        &[("register_function", library::register_function), ("log", redis::log)],
+        &[
+            ("register_function", library::register_function),
+            ("log", redis::log),
+        ],
     );
     numbers(lua, redis::LOG_LEVELS);
     versions(lua, options);
@@ -150,7 +159,8 @@ fn versions(lua: Lua, options: &VmOptions) {
 
 /// `8.0.6` is 0x080006.
 fn version_number(text: &str) -> u32 {
-    text.split('.').fold(0, |whole, part| whole << 8 | part.parse().unwrap_or(0))
+    text.split('.')
+        .fold(0, |whole, part| whole << 8 | part.parse().unwrap_or(0))
 }
 
 /// Makes the table on the top of the stack, and all it refers to, read-only, and reading what it
@@ -169,7 +179,9 @@ fn push_missing_guard(lua: Lua) {
 
 fn missing(lua: Lua, _: &Core) -> Result<i32, Raise> {
     if lua.top() != 2 {
-        return Err(Raise::text("Wrong number of arguments to luaProtectedTableError"));
+        return Err(Raise::text(
+            "Wrong number of arguments to luaProtectedTableError",
+        ));
     }
     if !matches!(lua.kind(2), Type::String | Type::Number) {
         let why = "Second argument to luaProtectedTableError must be a string or number";

@@ -88,7 +88,8 @@ impl Library {
 
     pub(crate) fn load_into(&self, core: &Core) -> Result<(), Error> {
         let (_, begins) = metadata(&self.0.code)?;
-        core.register(&self.0.code[begins..], self.0.id, RELOAD_LIMIT).map(drop)
+        core.register(&self.0.code[begins..], self.0.id, RELOAD_LIMIT)
+            .map(drop)
     }
 }
 
@@ -99,7 +100,9 @@ impl Core {
         let lua = fiber.lua;
         if let Err(why) = self.compile(lua, code, c"@user_function") {
             self.retire(fiber);
-            return Err(Error::new([b"ERR Error compiling function: ", &why[..]].concat()));
+            return Err(Error::new(
+                [b"ERR Error compiling function: ", &why[..]].concat(),
+            ));
         }
         let core = self.shared();
         self.loading.replace(Some(Loading {
@@ -110,11 +113,18 @@ impl Core {
         let mut run = Run::new(core, fiber, 0);
         let turn = run.resume();
         self.look_into(self.kept.function_api);
-        let registered = self.loading.take().map_or_else(Vec::new, |loading| loading.functions);
+        let registered = self
+            .loading
+            .take()
+            .map_or_else(Vec::new, |loading| loading.functions);
         if turn != Turn::Done {
-            registered.iter().for_each(|(_, function)| self.main().release(*function));
+            registered
+                .iter()
+                .for_each(|(_, function)| self.main().release(*function));
             let why = run.load_error();
-            return Err(Error::new([b"ERR Error registering functions: ", &why[..]].concat()));
+            return Err(Error::new(
+                [b"ERR Error registering functions: ", &why[..]].concat(),
+            ));
         }
         let mut kept = HashMap::new();
         let mut functions = Vec::new();
@@ -174,7 +184,9 @@ fn metadata(code: &[u8]) -> Result<(&[u8], usize), Error> {
             }
             Some(given) => name = Some(given),
             None => {
-                return Err(Error::new([b"ERR Invalid metadata value given: ", part].concat()));
+                return Err(Error::new(
+                    [b"ERR Invalid metadata value given: ", part].concat(),
+                ));
             }
         }
     }
@@ -218,7 +230,11 @@ pub fn register_function(lua: Lua, core: &Core) -> Result<i32, Raise> {
         // Redis says so of functions too.
         return fail(&format!("Library {NAMES}"));
     }
-    if loading.functions.iter().any(|(known, _)| known.name == function.name) {
+    if loading
+        .functions
+        .iter()
+        .any(|(known, _)| known.name == function.name)
+    {
         return fail("Function already exists in the library");
     }
     let reference = lua.keep();
@@ -227,7 +243,8 @@ pub fn register_function(lua: Lua, core: &Core) -> Result<i32, Raise> {
 }
 
 fn positional_arguments(lua: Lua) -> Result<Function, &'static str> {
-    let name = string(lua, 1).ok_or("first argument to redis.register_function must be a string")?;
+    let name =
+        string(lua, 1).ok_or("first argument to redis.register_function must be a string")?;
     if lua.kind(2) != Type::Function {
         return Err("second argument to redis.register_function must be a function");
     }
@@ -240,7 +257,9 @@ fn positional_arguments(lua: Lua) -> Result<Function, &'static str> {
 
 fn named_arguments(lua: Lua) -> Result<Function, &'static str> {
     if lua.kind(1) != Type::Table {
-        return Err("calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).");
+        return Err(
+            "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+        );
     }
     let (mut name, mut description, mut flags) = (None, None, Flags::default());
     lua.push_nil();
@@ -253,7 +272,8 @@ fn named_arguments(lua: Lua) -> Result<Function, &'static str> {
         let key = lua.bytes(-2).unwrap_or_default();
         match key.to_ascii_lowercase().as_slice() {
             b"function_name" => {
-                let why = "function_name argument given to redis.register_function must be a string";
+                let why =
+                    "function_name argument given to redis.register_function must be a string";
                 name = Some(string(lua, -1).ok_or(why)?);
             }
             b"description" => {
@@ -265,13 +285,17 @@ fn named_arguments(lua: Lua) -> Result<Function, &'static str> {
                 lua.replace(callback);
             }
             b"callback" => {
-                return Err("callback argument given to redis.register_function must be a function");
+                return Err(
+                    "callback argument given to redis.register_function must be a function",
+                );
             }
             b"flags" if lua.kind(-1) == Type::Table => {
                 flags = self::flags(lua).ok_or("unknown flag given")?;
             }
             b"flags" => {
-                return Err("flags argument to redis.register_function must be a table representing function flags");
+                return Err(
+                    "flags argument to redis.register_function must be a table representing function flags",
+                );
             }
             _ => return Err("unknown argument given to redis.register_function"),
         }
@@ -305,7 +329,9 @@ fn flags(lua: Lua) -> Option<Flags> {
         let end = lua.kind(-1) == Type::Nil;
         let flag = match end {
             true => Some(Flags::default()),
-            false => lua.bytes(-1).and_then(|name| Flags::named(&name.to_ascii_lowercase())),
+            false => lua
+                .bytes(-1)
+                .and_then(|name| Flags::named(&name.to_ascii_lowercase())),
         };
         lua.pop(1);
         flags = flags.with(flag?);

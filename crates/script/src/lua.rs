@@ -237,7 +237,11 @@ impl Lua {
     pub fn push_plain<T: Copy>(self, value: T) {
         const { assert!(align_of::<T>() <= 8) }
         // SAFETY: the engine's userdata are aligned to 8, and there is room for a T.
-        unsafe { ffi::lua_newuserdata(self.0, size_of::<T>()).cast::<T>().write(value) }
+        unsafe {
+            ffi::lua_newuserdata(self.0, size_of::<T>())
+                .cast::<T>()
+                .write(value)
+        }
     }
 
     /// The value at the key on the top of the stack, in its place.

@@ -37,7 +37,10 @@ fn pack(lua: Lua, core: &Core) -> Result<i32, Raise> {
         return Err(Raise::argument(0, "MessagePack pack needs input."));
     }
     if !lua.reserve(4) {
-        return Err(Raise::argument(0, "Too many arguments for MessagePack pack."));
+        return Err(Raise::argument(
+            0,
+            "Too many arguments for MessagePack pack.",
+        ));
     }
     let mut out = Vec::new();
     for index in 1..=count {
@@ -56,7 +59,9 @@ fn pack_value(lua: Lua, core: &Core, out: &mut Vec<u8>, depth: u32) -> Result<()
         Type::Number => pack_number(out, lua.number(-1)),
         Type::Table if depth < PACK_DEPTH_MAX => {
             if !lua.reserve(5) {
-                return Err(Raise::text("stack overflow (in function mp_encode_lua_table_as_map)"));
+                return Err(Raise::text(
+                    "stack overflow (in function mp_encode_lua_table_as_map)",
+                ));
             }
             match array_length(lua) {
                 Some(len) => {
@@ -329,7 +334,8 @@ impl<'a> Reader<'a> {
         self.lua.new_table(len.min(self.rest.len()), 0);
         for n in 1..=len {
             self.value()?;
-            self.lua.raw_set_at(-2, i32::try_from(n).unwrap_or(i32::MAX));
+            self.lua
+                .raw_set_at(-2, i32::try_from(n).unwrap_or(i32::MAX));
         }
         Ok(())
     }
@@ -340,9 +346,9 @@ impl<'a> Reader<'a> {
             self.value()?;
             self.value()?;
             match self.lua.kind(-2) {
-                Type::Nil => return Err(Raise::text("table index is nil")),
+                Type::Nil => return Err(Raise::plain(self.lua, "table index is nil")),
                 Type::Number if self.lua.number(-2).is_nan() => {
-                    return Err(Raise::text("table index is NaN"));
+                    return Err(Raise::plain(self.lua, "table index is NaN"));
                 }
                 _ => self.lua.raw_set(-3),
             }

@@ -29,6 +29,12 @@ impl Raise {
         Raise::Argument(n, text.into())
     }
 
+    /// A text as it is.
+    pub fn plain(lua: Lua, text: &str) -> Raise {
+        lua.push_bytes(text.as_bytes());
+        Raise::Value
+    }
+
     pub fn text(text: impl Into<String>) -> Raise {
         Raise::Text(text.into())
     }
@@ -79,6 +85,11 @@ pub fn check_number(lua: Lua, index: i32) -> Result<f64, Raise> {
 /// As Lua takes integers: towards zero, and what fits nowhere becomes the smallest.
 pub fn check_integer(lua: Lua, index: i32) -> Result<i64, Raise> {
     check_number(lua, index).map(as_c_integer)
+}
+
+/// The same cut to 32 bits.
+pub fn check_int(lua: Lua, index: i32) -> Result<i32, Raise> {
+    check_integer(lua, index).map(|n| n as i32)
 }
 
 /// A number cast to a 64-bit integer as the processors do that C was compiled for: what does not fit

@@ -1,8 +1,9 @@
 //! `math.random` of scripts: the same numbers after the same seed on every machine, which are those
-//! of Redis. The generator is the 48-bit congruence that `lrand48` has everywhere.
+//! of Redis. The generator is the 48-bit congruence that `lrand48` has everywhere. As in Redis since 7,
+//! a script goes on where the one before it left off.
 
 use crate::lua::Lua;
-use crate::native::{Raise, as_c_int, check_number};
+use crate::native::{Raise, check_int};
 use crate::vm::Core;
 
 const MULTIPLIER: u64 = 0x5_DEEC_E66D;
@@ -13,6 +14,13 @@ const MASK: u64 = (1 << 48) - 1;
 pub struct Random(u64);
 
 impl Random {
+    /// Where Redis begins.
+    pub const REDIS: u64 = 0x1234_ABCD_330E;
+
+    pub fn at(state: u64) -> Random {
+        Random(state & MASK)
+    }
+
     pub fn seeded(seed: i32) -> Random {
         Random(u64::from(seed as u32) << 16 | 0x330E)
     }
@@ -25,14 +33,16 @@ impl Random {
 }
 
 pub fn random(lua: Lua, core: &Core) -> Result<i32, Raise> {
-    let Some(fiber) = core.active() else {
-        return Err(Raise::text("math.random can only be called inside a script invocation"));
-    };
-    let mut generator = fiber.random.get();
+    if core.active().is_none() {
+        return Err(Raise::text(
+            "math.random can only be called inside a script invocation",
+        ));
+    }
+    let mut generator = core.random.get();
     let max = i32::MAX as u32;
     let r = f64::from(generator.draw() % max) / f64::from(max);
-    fiber.random.set(generator);
-    let integer = |index| check_number(lua, index).map(as_c_int);
+    core.random.set(generator);
+    let integer = |index| check_int(lua, index);
     let drawn = match lua.top() {
         0 => r,
         1 => {
@@ -57,10 +67,12 @@ pub fn random(lua: Lua, core: &Core) -> Result<i32, Raise> {
 }
 
 pub fn randomseed(lua: Lua, core: &Core) -> Result<i32, Raise> {
-    let seed = check_number(lua, 1).map(as_c_int)?;
-    let Some(fiber) = core.active() else {
-        return Err(Raise::text("math.randomseed can only be called inside a script invocation"));
-    };
-    fiber.random.set(Random::seeded(seed));
+    let seed = check_int(lua, 1)?;
+    if core.active().is_none() {
+        return Err(Raise::text(
+            "math.randomseed can only be called inside a script invocation",
+        ));
+    }
+    core.random.set(Random::seeded(seed));
     Ok(0)
 }

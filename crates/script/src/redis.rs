@@ -2,13 +2,14 @@
 
 use crate::answer::{self, Answer};
 use crate::fiber::{Request, Signal, Turn};
-use crate::lua::{Lua, Type, general};
+use crate::lua::{Lua, Type};
 use crate::native::{Native, Raise, as_c_int, as_c_integer, push_error};
 use crate::script::hex;
 use crate::vm::Core;
 use resp::Protocol;
 use resp::number::Decimal;
 use sha1::{Digest as _, Sha1};
+use store::double::Text;
 
 /// What scripts and functions have.
 pub const EVERYWHERE: &[(&str, Native)] = &[
@@ -48,10 +49,16 @@ pub const REPLICATION: &[(&str, f64)] = &[
 pub fn log(lua: Lua, core: &Core) -> Result<i32, Raise> {
     let count = lua.top();
     if count < 2 {
-        return Err(Raise::table(lua, "redis.log() requires two arguments or more."));
+        return Err(Raise::table(
+            lua,
+            "redis.log() requires two arguments or more.",
+        ));
     }
     if !lua.is_numeric(1) {
-        return Err(Raise::table(lua, "First argument must be a number (log level)."));
+        return Err(Raise::table(
+            lua,
+            "First argument must be a number (log level).",
+        ));
     }
     let level = match as_c_int(lua.number(1)) {
         level @ 0..=3 => level as u8,
@@ -125,15 +132,21 @@ fn push_as_argument(lua: Lua, number: f64) {
     if integer as f64 == number && integer != i64::MIN && integer != i64::MAX {
         lua.push_bytes(Decimal::signed(integer).as_bytes());
     } else {
-        let (text, len) = general(number, 17);
-        lua.push_bytes(&text[..len]);
+        match (number.is_nan(), number.is_sign_negative()) {
+            (true, true) => lua.push_bytes(b"-nan"),
+            (true, false) => lua.push_bytes(b"nan"),
+            _ => lua.push_bytes(Text::of(number).bytes()),
+        }
     }
 }
 
 /// Suspends the script with the values on the stack as arguments, and pushes the answer.
 fn ask(lua: Lua, core: &Core, request: Request) -> Result<Answer, Raise> {
     let Some(fiber) = core.active() else {
-        return Err(Raise::table(lua, "redis.call/pcall can only be called inside a script invocation"));
+        return Err(Raise::table(
+            lua,
+            "redis.call/pcall can only be called inside a script invocation",
+        ));
     };
     if core.loading.borrow().is_some() {
         // Only redis.log is there while a library loads, and nobody is there to read it.
@@ -189,7 +202,10 @@ fn status_reply(lua: Lua, _: &Core) -> Result<i32, Raise> {
 
 fn setresp(lua: Lua, core: &Core) -> Result<i32, Raise> {
     let Some(fiber) = core.active() else {
-        return Err(Raise::table(lua, "redis.setresp can only be called inside a script invocation"));
+        return Err(Raise::table(
+            lua,
+            "redis.setresp can only be called inside a script invocation",
+        ));
     };
     if lua.top() != 1 {
         return Err(Raise::table(lua, "redis.setresp() requires one argument."));
@@ -209,7 +225,8 @@ fn set_repl(lua: Lua, core: &Core) -> Result<i32, Raise> {
     let flags = match as_c_int(lua.number(1)) {
         flags @ 0..=3 => flags as u8,
         _ => {
-            let why = "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.";
+            let why =
+                "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.";
             return Err(Raise::table(lua, why));
         }
     };

@@ -14,7 +14,11 @@ enum Open {
     Array { mark: Mark, len: usize },
     /// The table that stands for it, the map itself, and the key of the pair whose value is due, or
     /// of the one that is written.
-    Map { mark: Mark, len: usize, value_due: bool },
+    Map {
+        mark: Mark,
+        len: usize,
+        value_due: bool,
+    },
     /// The same with a set.
     Set { mark: Mark, len: usize },
 }
@@ -31,23 +35,30 @@ pub fn write(lua: Lua, protocol: Protocol, reply: &mut Reply) {
                 lua.raw_get_at(-1, i32::try_from(*len).unwrap_or(0));
                 lua.kind(-1) != Type::Nil
             }
-            Open::Map { value_due: due @ true, .. } => {
+            Open::Map {
+                value_due: due @ true,
+                ..
+            } => {
                 *due = false;
                 true
             }
-            Open::Map { len, value_due, .. } => next(lua) && {
-                *len += 1;
-                *value_due = true;
-                // Stack: map, key, value, and the key to be written.
-                lua.push_value(-2);
-                true
-            },
-            Open::Set { len, .. } => next(lua) && {
-                *len += 1;
-                lua.pop(1);
-                lua.push_value(-1);
-                true
-            },
+            Open::Map { len, value_due, .. } => {
+                next(lua) && {
+                    *len += 1;
+                    *value_due = true;
+                    // Stack: map, key, value, and the key to be written.
+                    lua.push_value(-2);
+                    true
+                }
+            }
+            Open::Set { len, .. } => {
+                next(lua) && {
+                    *len += 1;
+                    lua.pop(1);
+                    lua.push_value(-1);
+                    true
+                }
+            }
         };
         if more {
             begin(lua, protocol, reply, &mut open);
@@ -111,7 +122,11 @@ fn table(lua: Lua, reply: &mut Reply, open: &mut Vec<Open>) {
         let end = text.iter().position(|&b| b == 0).unwrap_or(text.len());
         line(reply, b'+', &text[..end]);
     } else if has(b"double", Type::Number) {
-        reply.double_text(Text::of(lua.number(-1)).bytes());
+        let number = lua.number(-1);
+        match number.is_nan() {
+            true => reply.double_text(b"nan"),
+            false => reply.double_text(Text::of(number).bytes()),
+        }
     } else if has(b"big_number", Type::String) {
         let digits: Vec<u8> = one_line(lua.bytes(-1).unwrap_or_default()).collect();
         reply.big_number(&digits);
@@ -130,7 +145,11 @@ fn aggregate(lua: Lua, reply: &mut Reply, open: &mut Vec<Open>) {
     let mark = reply.mark();
     if lua.field(-1, b"map") == Type::Table {
         lua.push_nil();
-        return open.push(Open::Map { mark, len: 0, value_due: false });
+        return open.push(Open::Map {
+            mark,
+            len: 0,
+            value_due: false,
+        });
     }
     lua.pop(1);
     if lua.field(-1, b"set") == Type::Table {
@@ -158,7 +177,8 @@ fn verbatim(lua: Lua, reply: &mut Reply) -> bool {
 }
 
 fn one_line(text: &[u8]) -> impl Iterator<Item = u8> {
-    text.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b })
+    text.iter()
+        .map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b })
 }
 
 fn line(reply: &mut Reply, kind: u8, text: &[u8]) {

@@ -37,13 +37,15 @@ impl Flags {
 
     pub fn named(name: &[u8]) -> Option<Flags> {
         let mut all = Flags::NAMES.iter();
-        all.find(|(own, _)| own.as_bytes() == name).map(|&(_, flag)| flag)
+        all.find(|(own, _)| own.as_bytes() == name)
+            .map(|&(_, flag)| flag)
     }
 
     /// In the order in which FUNCTION LIST shows them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let all = Flags::NAMES.iter();
-        all.filter(move |(_, flag)| self.has(*flag)).map(|&(name, _)| name)
+        all.filter(move |(_, flag)| self.has(*flag))
+            .map(|&(name, _)| name)
     }
 }
 
@@ -152,5 +154,6 @@ fn shebang(line: &[u8]) -> Result<Flags, Error> {
 
 /// The words of a first line.
 pub(crate) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty())
+    line.split(|b| b.is_ascii_whitespace())
+        .filter(|word| !word.is_empty())
 }

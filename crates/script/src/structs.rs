@@ -104,7 +104,9 @@ impl<'a> Format<'a> {
             b'!' => {
                 let align = self.number(ALIGN_DEFAULT)?;
                 if !align.is_power_of_two() {
-                    return Err(Raise::text(format!("alignment {align} is not a power of 2")));
+                    return Err(Raise::text(format!(
+                        "alignment {align} is not a power of 2"
+                    )));
                 }
                 self.align = align;
             }
@@ -127,6 +129,8 @@ impl<'a> Format<'a> {
 
 fn pack(lua: Lua, core: &Core) -> Result<i32, Raise> {
     let mut format = Format::of(check_bytes(lua, 1)?);
+    // An argument that is missing is said to be nil.
+    lua.push_nil();
     let mut out: Vec<u8> = Vec::new();
     let mut argument = 2;
     while let Some((option, size)) = format.next()? {
@@ -190,10 +194,11 @@ fn unpack(lua: Lua, _: &Core) -> Result<i32, Raise> {
         Type::None | Type::Nil => 1,
         _ => check_integer(lua, 3)?,
     };
-    if first < 1 {
+    if first == 0 {
         return Err(Raise::argument(3, "offset must be 1 or greater"));
     }
-    let mut at = (first - 1) as usize;
+    // Whatever is before the beginning is as good as behind the end.
+    let mut at = usize::try_from(first - 1).unwrap_or(usize::MAX / 2);
     lua.set_top(2);
     let mut count = 0;
     let short = || Raise::argument(2, "data string too short");
@@ -272,16 +277,13 @@ fn size(lua: Lua, _: &Core) -> Result<i32, Raise> {
     let mut at = 0usize;
     while let Some((option, size)) = format.next()? {
         at = at.saturating_add(format.padding(at, option, size));
-        if option == b's' {
-            return Err(Raise::argument(1, "variable-size format in 'size'"));
-        }
-        if option == b'c' && size == 0 {
-            return Err(Raise::argument(1, "variable-length format in 'size'"));
-        }
-        if !option.is_ascii_alphabetic() {
-            format.control(option)?;
-        } else if size == 0 && !matches!(option, b'i' | b'I' | b'c') {
-            format.control(option)?;
+        match option {
+            b's' => return Err(Raise::argument(1, "option 's' has no fixed size")),
+            b'c' if size == 0 => {
+                return Err(Raise::argument(1, "option 'c0' has no fixed size"));
+            }
+            _ if option.is_ascii_alphanumeric() => {}
+            _ => format.control(option)?,
         }
         at = at.saturating_add(size);
     }

@@ -16,6 +16,7 @@ use crate::fiber::{Context, Fiber, Run};
 use crate::globals::{self, Kept};
 use crate::library::{Library, Loading};
 use crate::lua::{Lua, Type};
+use crate::random::Random;
 use crate::script::{Digest, Script};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::cell::{Cell, RefCell};
@@ -43,6 +44,8 @@ pub struct VmOptions {
     pub server_name: String,
     /// `server.VALKEY_VERSION`, if it is to be there.
     pub valkey_version: Option<String>,
+    /// What `math.random` begins with: 48 bits. The default is what Redis begins with.
+    pub random: u64,
     /// The native stack of a script. Pages that are not used take no memory.
     pub stack_size: usize,
 }
@@ -55,6 +58,7 @@ impl Default for VmOptions {
             redis_version: "8.0.0".to_owned(),
             server_name: "shoal".to_owned(),
             valkey_version: None,
+            random: Random::REDIS,
             stack_size: 4 << 20,
         }
     }
@@ -77,6 +81,7 @@ pub struct Core {
     since_collection: Cell<u32>,
     compiled: RefCell<HashMap<Digest, i32>>,
     libraries: RefCell<HashMap<u64, HashMap<Vec<u8>, i32>>>,
+    pub(crate) random: Cell<Random>,
     pub(crate) loading: RefCell<Option<Loading>>,
 }
 
@@ -85,20 +90,25 @@ impl Vm {
         let control = Box::into_raw(Box::new(Control {
             used: 0,
             limit: options.memory_limit,
-            ceiling: options.memory_limit.saturating_add(options.memory_limit / 2),
+            ceiling: options
+                .memory_limit
+                .saturating_add(options.memory_limit / 2),
             pressure: options.memory_limit / 4 * 3,
             work: 0,
             slice: c_int::try_from(options.slice).unwrap_or(c_int::MAX),
             lenient: 1,
             ending: 0,
             argument: 0,
+            thread: ptr::null_mut(),
             host: ptr::null_mut(),
         }));
         // SAFETY: `control` outlives the state: Core::drop frees them in that order. It is lenient,
         // and stays so except while a fiber runs or a text is compiled.
         let main = unsafe {
             let state = ffi::lua_newstate(allocate, control.cast());
-            if state.is_null() || ffi::lua_cpcall(state, ffi::shoal_open, ptr::null_mut()) != ffi::OK {
+            if state.is_null()
+                || ffi::lua_cpcall(state, ffi::shoal_open, ptr::null_mut()) != ffi::OK
+            {
                 return Err(Error::new("ERR Lua cannot be started"));
             }
             Lua::new(state)
@@ -108,6 +118,7 @@ impl Vm {
             me: me.clone(),
             control,
             main,
+            random: Cell::new(Random::at(options.random)),
             options,
             kept,
             active: Cell::new(ptr::null()),
@@ -187,7 +198,9 @@ impl Vm {
     /// Drops a library's functions; those that are running run on.
     pub fn forget_library(&self, library: &Library) {
         if let Some(functions) = self.0.libraries.borrow_mut().remove(&library.id()) {
-            functions.values().for_each(|&reference| self.0.main.release(reference));
+            functions
+                .values()
+                .for_each(|&reference| self.0.main.release(reference));
         }
     }
 
@@ -198,7 +211,9 @@ impl Vm {
 
 impl Core {
     pub(crate) fn shared(&self) -> Rc<Core> {
-        self.me.upgrade().expect("whoever calls this holds the core")
+        self.me
+            .upgrade()
+            .expect("whoever calls this holds the core")
     }
 
     /// Whether more memory is in use than there may be at any time: what is written in Rust, and so
@@ -231,11 +246,14 @@ impl Core {
         if let Some(&reference) = self.compiled.borrow().get(script.digest()) {
             return Ok(reference);
         }
-        self.compile(self.main, script.code(), c"@user_script").map_err(|why| {
-            Error::new([b"ERR Error compiling script (new function): ", &why[..]].concat())
-        })?;
+        self.compile(self.main, script.code(), c"@user_script")
+            .map_err(|why| {
+                Error::new([b"ERR Error compiling script (new function): ", &why[..]].concat())
+            })?;
         let reference = self.main.keep();
-        self.compiled.borrow_mut().insert(*script.digest(), reference);
+        self.compiled
+            .borrow_mut()
+            .insert(*script.digest(), reference);
         Ok(reference)
     }
 

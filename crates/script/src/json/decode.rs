@@ -319,7 +319,8 @@ impl Reader<'_> {
             unit => (unit, 6),
         };
         let char = char::from_u32(code)?;
-        self.text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        self.text
+            .extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
         self.at += len;
         Some(())
     }

@@ -8,9 +8,14 @@ use crate::vm::Core;
 
 /// A table that is being written. It is on the stack, below what is written of it.
 enum Open {
-    Array { at: i32, len: i32 },
+    Array {
+        at: i32,
+        len: i32,
+    },
     /// Behind the key that was written last.
-    Object { first: bool },
+    Object {
+        first: bool,
+    },
 }
 
 struct Writer<'a> {
@@ -68,7 +73,9 @@ impl Writer<'_> {
     fn table(&mut self) -> Result<(), Raise> {
         let depth = self.open.len() + 1;
         if depth > self.settings.encode_max_depth as usize || !self.lua.reserve(4) {
-            return Err(Raise::text(format!("Cannot serialise, excessive nesting ({depth})")));
+            return Err(Raise::text(format!(
+                "Cannot serialise, excessive nesting ({depth})"
+            )));
         }
         match self.array_length()? {
             Some(len @ 1..) => {

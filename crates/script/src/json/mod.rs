@@ -4,7 +4,7 @@ mod decode;
 mod encode;
 
 use crate::lua::{Lua, Type};
-use crate::native::{Native, Raise, as_c_int, check_bytes, check_number};
+use crate::native::{Native, Raise, check_bytes, check_int};
 use crate::vm::Core;
 
 /// The settings of one `cjson` table: its functions' second upvalue.
@@ -89,7 +89,7 @@ fn settings<'a>(lua: Lua, arguments: i32) -> Result<&'a mut Settings, Raise> {
 
 fn integer(lua: Lua, index: i32, setting: &mut i32, min: i32, max: i32) -> Result<(), Raise> {
     if lua.kind(index) != Type::Nil {
-        let value = as_c_int(check_number(lua, index)?);
+        let value = check_int(lua, index)?;
         if !(min..=max).contains(&value) {
             let why = format!("expected integer between {min} and {max}");
             return Err(Raise::argument(1, why));
