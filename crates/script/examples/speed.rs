@@ -7,7 +7,10 @@ use std::hint::black_box;
 use std::iter;
 use std::time::Instant;
 
-const RUNS: u32 = 200_000;
+/// Runs in a round: few, so that some rounds are not disturbed.
+const RUNS: u32 = 5_000;
+
+const ROUNDS: u32 = 200;
 
 /// Runs of the best of several rounds.
 fn best(rounds: u32, mut run: impl FnMut()) -> f64 {
@@ -39,9 +42,9 @@ fn main() -> Result<(), Error> {
         black_box(reply.bytes());
     };
     let runs = f64::from(RUNS);
-    let empty = best(5, || (0..RUNS).for_each(|_| once(&nothing))) / runs;
-    let one = best(5, || (0..RUNS).for_each(|_| once(&get))) / runs;
-    let many = best(5, || (0..RUNS / 1000).for_each(|_| once(&loops))) / runs;
+    let empty = best(ROUNDS, || (0..RUNS).for_each(|_| once(&nothing))) / runs;
+    let one = best(ROUNDS, || (0..RUNS).for_each(|_| once(&get))) / runs;
+    let many = best(ROUNDS, || (0..RUNS / 1000).for_each(|_| once(&loops))) / runs;
     println!("return 1                                 {empty:6.0} ns a run");
     println!("return redis.call('get',KEYS[1])         {one:6.0} ns a run");
     println!("1000 calls in a loop                     {many:6.0} ns a call");

@@ -21,6 +21,11 @@
 extern int shoal_native(lua_State *L, void *function, void *host);
 extern int shoal_host_tick(lua_State *L, void *host);
 
+struct bytes {
+  const char *start;
+  size_t length;
+};
+
 static int end(lua_State *L) {
   shoal_of(L)->ending = 1;
   lua_pushlightuserdata(L, shoal_of(L));
@@ -107,6 +112,31 @@ void shoal_set_readonly(lua_State *L, int index, int on) {
 
 int shoal_is_readonly(lua_State *L, int index) {
   return ((const Table *)lua_topointer(L, index))->readonly;
+}
+
+/* Makes what is at two indices the globals KEYS and ARGV of a script. */
+void shoal_show(lua_State *L, int keys, int arguments) {
+  Table *globals = hvalue(gt(L));
+  lu_byte readonly = globals->readonly;
+  globals->readonly = 0;
+  lua_pushliteral(L, "KEYS");
+  lua_pushvalue(L, keys);
+  lua_rawset(L, LUA_GLOBALSINDEX);
+  lua_pushliteral(L, "ARGV");
+  lua_pushvalue(L, arguments);
+  lua_rawset(L, LUA_GLOBALSINDEX);
+  globals->readonly = readonly;
+}
+
+/* The strings on the running function's stack, up to the first value that is none; how many. */
+int shoal_strings(lua_State *L, struct bytes *to, int max) {
+  StkId value = L->base;
+  int n = 0;
+  for (; value < L->top && n < max && ttisstring(value); value++, n++) {
+    to[n].start = svalue(value);
+    to[n].length = tsvalue(value)->len;
+  }
+  return n;
 }
 
 /* Where the script is: the line, and the source in `source`; -1 if no code of a script runs. From

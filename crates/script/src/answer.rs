@@ -68,7 +68,8 @@ impl<'a> Reader<'a> {
     /// Pushes the next value; None if there is none, and then leaves the stack in disorder.
     fn value(&mut self, depth: usize) -> Option<()> {
         let lua = self.lua;
-        if depth > DEPTH_MAX || !lua.reserve(8) {
+        // A function in C has room for twenty values.
+        if depth > DEPTH_MAX || depth > 0 && !lua.reserve(8) {
             return None;
         }
         let (&kind, rest) = self.rest.split_first()?;

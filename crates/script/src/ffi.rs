@@ -8,6 +8,14 @@ pub struct State {
     _opaque: [u8; 0],
 }
 
+/// Bytes of a string of the engine.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Bytes {
+    pub start: *const c_char,
+    pub length: usize,
+}
+
 /// What the C side and the Rust side of a virtual machine share; `shoal` in `lua/shoal.h`.
 #[repr(C)]
 pub struct Control {
@@ -56,7 +64,7 @@ pub const OK: c_int = 0;
 pub const MASK_COUNT: c_int = 1 << 3;
 
 pub const GC_COLLECT: c_int = 2;
-pub const GC_STEP: c_int = 5;
+pub const GC_SETPAUSE: c_int = 6;
 
 pub type CFunction = unsafe extern "C" fn(*mut State) -> c_int;
 pub type Hook = unsafe extern "C" fn(*mut State, *mut c_void);
@@ -115,7 +123,8 @@ unsafe extern "C" {
     pub fn shoal_hook(l: *mut State, record: *mut c_void);
     pub fn shoal_enter(l: *mut State) -> c_int;
     pub fn shoal_open(l: *mut State) -> c_int;
-    pub fn shoal_handler(l: *mut State) -> c_int;
+    pub fn shoal_show(l: *mut State, keys: c_int, arguments: c_int);
+    pub fn shoal_strings(l: *mut State, to: *mut Bytes, max: c_int) -> c_int;
     pub fn shoal_set_readonly(l: *mut State, index: c_int, on: c_int);
     pub fn shoal_is_readonly(l: *mut State, index: c_int) -> c_int;
     pub fn shoal_line(l: *mut State, level: c_int, source: *mut c_char, size: usize) -> c_int;

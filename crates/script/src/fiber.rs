@@ -147,14 +147,16 @@ impl Fiber {
         own.extend_from_slice(name);
     }
 
-    /// Puts the arguments of a request where the host finds them: strings from stack index `from` to
-    /// the top, which stay there until the script goes on.
-    pub(crate) fn set_args(&self, lua: Lua, from: i32) {
+    /// Puts the arguments of a request where the host finds them: all values on the stack of the
+    /// running function, which are strings and stay there until the script goes on. False, and
+    /// nothing done, if one is no string.
+    pub(crate) fn set_args(&self, lua: Lua) -> bool {
         // SAFETY: the host is in Run::switch and holds no slice of these; see the module's
-        // documentation.
-        let args = unsafe { &mut *self.args.get() };
-        args.clear();
-        args.extend((from..=lua.top()).map(|index| lua.bytes(index).unwrap_or_default()));
+        // documentation. The slices are as the engine's strings.
+        unsafe {
+            let args = &mut *self.args.get();
+            lua.strings(args)
+        }
     }
 
     /// Gives control to the host. Called on the fiber, which holds nothing that needs a drop.
@@ -188,13 +190,8 @@ impl Fiber {
             return;
         }
         core.shown.set(self.serial.get());
-        self.lua.set_readonly(ffi::GLOBALS, false);
-        for (name, index) in [(&b"KEYS"[..], 1), (b"ARGV", 2)] {
-            self.lua.push_bytes(name);
-            self.lua.push_value(index);
-            self.lua.raw_set(ffi::GLOBALS);
-        }
-        self.lua.set_readonly(ffi::GLOBALS, true);
+        // SAFETY: both lists are at the bottom of the thread's stack, and the control is lenient.
+        unsafe { ffi::shoal_show(self.lua.raw(), 1, 2) };
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Kept {
     pub eval: i32,
     /// Globals of functions, which have a metatable to look into one of the next two.
     pub function: i32,
+    /// The error handler.
+    pub handler: i32,
     pub function_api: i32,
     pub library_api: i32,
 }
@@ -51,6 +53,8 @@ pub fn install(lua: Lua, options: &VmOptions) -> Kept {
     lua.push_value(-1);
     lua.set_field(eval, b"redis");
     lua.set_field(eval, b"server");
+    lua.field(eval, b"__redis__err__handler");
+    let handler = lua.keep();
     lua.push_value(eval);
     guard(lua);
     let eval = lua.keep();
@@ -68,6 +72,7 @@ pub fn install(lua: Lua, options: &VmOptions) -> Kept {
     Kept {
         eval,
         function,
+        handler,
         function_api,
         library_api,
     }

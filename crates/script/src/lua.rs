@@ -167,6 +167,39 @@ impl Lua {
         }
     }
 
+    /// Fills `list` with the strings on the stack of the running function. False if there is a value
+    /// that is none.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Lua::bytes`]: the list is used only while the strings are on the stack.
+    pub unsafe fn strings(self, list: &mut Vec<&'static [u8]>) -> bool {
+        const EMPTY: ffi::Bytes = ffi::Bytes {
+            start: ptr::null(),
+            length: 0,
+        };
+        const FEW: usize = 16;
+        let count = self.top() as usize;
+        let mut few = [EMPTY; FEW];
+        let mut many = Vec::new();
+        let room = match count {
+            0..=FEW => &mut few[..count],
+            _ => {
+                many.resize(count, EMPTY);
+                &mut many[..]
+            }
+        };
+        // SAFETY: there is room for `count`; what is filled are strings, with a start that is not
+        // null.
+        unsafe {
+            let found = ffi::shoal_strings(self.0, room.as_mut_ptr(), count as c_int) as usize;
+            list.clear();
+            let filled = room[..found].iter();
+            list.extend(filled.map(|b| slice::from_raw_parts(b.start.cast(), b.length)));
+            found == count
+        }
+    }
+
     /// Elements of a table, as `#` counts them without a metamethod; bytes of a string.
     pub fn len(self, index: i32) -> usize {
         // SAFETY: see the module's documentation.

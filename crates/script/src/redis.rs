@@ -74,11 +74,15 @@ pub fn log(lua: Lua, core: &Core) -> Result<i32, Raise> {
         }
         line.extend_from_slice(text);
     }
+    if core.loading.borrow().is_some() {
+        // A library that loads cannot be suspended.
+        return Ok(0);
+    }
     lua.set_top(0);
     lua.push_bytes(&line);
     // Nothing that needs a drop may be here when the script is suspended: it might be ended.
     drop(line);
-    ask(lua, core, Request::Log(level))?;
+    ask(lua, core, Request::Log(level))?.ok();
     Ok(0)
 }
 
@@ -91,8 +95,8 @@ fn pcall(lua: Lua, core: &Core) -> Result<i32, Raise> {
 }
 
 fn command(lua: Lua, core: &Core, request: Request) -> Result<i32, Raise> {
-    let failed = match arguments(lua) {
-        Ok(()) => ask(lua, core, request)? == Answer::Error,
+    let failed = match ask(lua, core, request)? {
+        Ok(answer) => answer == Answer::Error,
         Err(why) => {
             push_error(lua, why.as_bytes());
             true
@@ -104,26 +108,15 @@ fn command(lua: Lua, core: &Core, request: Request) -> Result<i32, Raise> {
     }
 }
 
-/// Makes strings of all arguments.
-fn arguments(lua: Lua) -> Result<(), &'static str> {
-    let count = lua.top();
-    if count == 0 {
-        return Err("Please specify at least one argument for this redis lib call");
-    }
-    for index in 1..=count {
-        match lua.kind(index) {
-            Type::String => {}
-            Type::Number => {
-                push_as_argument(lua, lua.number(index));
-                lua.replace(index);
-            }
-            _ => {
-                lua.set_top(0);
-                return Err("Lua redis lib command arguments must be strings or integers");
-            }
+/// Makes strings of the numbers among the arguments.
+#[cold]
+fn numbers_to_strings(lua: Lua) {
+    for index in 1..=lua.top() {
+        if lua.kind(index) == Type::Number {
+            push_as_argument(lua, lua.number(index));
+            lua.replace(index);
         }
     }
-    Ok(())
 }
 
 /// A number with all its digits, unlike Lua's own conversion.
@@ -140,28 +133,36 @@ fn push_as_argument(lua: Lua, number: f64) {
     }
 }
 
+/// What is wrong with the arguments of a call.
+type Refused = &'static str;
+
 /// Suspends the script with the values on the stack as arguments, and pushes the answer.
-fn ask(lua: Lua, core: &Core, request: Request) -> Result<Answer, Raise> {
+fn ask(lua: Lua, core: &Core, request: Request) -> Result<Result<Answer, Refused>, Raise> {
     let Some(fiber) = core.active() else {
-        return Err(Raise::table(
-            lua,
-            "redis.call/pcall can only be called inside a script invocation",
-        ));
+        let why = "redis.call/pcall can only be called inside a script invocation";
+        return Err(Raise::table(lua, why));
     };
-    if core.loading.borrow().is_some() {
-        // Only redis.log is there while a library loads, and nobody is there to read it.
-        lua.push_nil();
-        return Ok(Answer::Value);
+    if lua.top() == 0 {
+        return Ok(Err(
+            "Please specify at least one argument for this redis lib call",
+        ));
+    }
+    if !fiber.set_args(lua) {
+        numbers_to_strings(lua);
+        if !fiber.set_args(lua) {
+            return Ok(Err(
+                "Lua redis lib command arguments must be strings or integers",
+            ));
+        }
     }
     if fiber.is_ending() {
         return Err(Raise::End);
     }
-    fiber.set_args(lua, 1);
     match fiber.suspend(core, lua, Turn::Asked(request)) {
         Signal::Answer(reply) => {
             lua.set_top(0);
             // SAFETY: Run::answer holds the reply until the script gives control back.
-            Ok(answer::push(lua, unsafe { &*reply }))
+            Ok(Ok(answer::push(lua, unsafe { &*reply })))
         }
         Signal::Go | Signal::End => Err(Raise::End),
     }
@@ -230,16 +231,17 @@ fn set_repl(lua: Lua, core: &Core) -> Result<i32, Raise> {
             return Err(Raise::table(lua, why));
         }
     };
-    ask(lua, core, Request::SetRepl(flags))?;
+    lua.push_bytes(b"");
+    lua.replace(1);
+    ask(lua, core, Request::SetRepl(flags))?.ok();
     Ok(0)
 }
 
 fn acl_check_cmd(lua: Lua, core: &Core) -> Result<i32, Raise> {
-    if let Err(why) = arguments(lua) {
-        return Err(Raise::table(lua, why));
-    }
-    if ask(lua, core, Request::AclCheck)? == Answer::Error {
-        return Err(Raise::Value);
+    match ask(lua, core, Request::AclCheck)? {
+        Ok(Answer::Value) => {}
+        Ok(Answer::Error) => return Err(Raise::Value),
+        Err(why) => return Err(Raise::table(lua, why)),
     }
     lua.push_boolean(lua.number(-1) != 0.0);
     Ok(1)

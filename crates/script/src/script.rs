@@ -93,6 +93,10 @@ impl Script {
         &self.0.digest
     }
 
+    pub(crate) fn sha_bytes(&self) -> &[u8] {
+        &self.0.sha
+    }
+
     pub fn sha(&self) -> &str {
         std::str::from_utf8(&self.0.sha).unwrap_or_default()
     }

@@ -15,9 +15,10 @@ use crate::ffi::{self, Control};
 use crate::fiber::{Context, Fiber, Run};
 use crate::globals::{self, Kept};
 use crate::library::{Library, Loading};
-use crate::lua::{Lua, Type};
+use crate::lua::Lua;
 use crate::random::Random;
 use crate::script::{Digest, Script};
+use ahash::AHashMap;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -28,8 +29,9 @@ use std::rc::{Rc, Weak};
 /// Idle native stacks that are kept.
 const IDLE_MAX: usize = 16;
 
-/// Calls between two steps of the collector that are taken when a script has ended.
-const COLLECT_EVERY: u32 = 50;
+/// How much the machine may grow, in percent of what was live, before the collector begins again. A
+/// machine without much in it has some 60 kB.
+const COLLECTOR_PAUSE: c_int = 400;
 
 #[derive(Clone, Debug)]
 pub struct VmOptions {
@@ -78,8 +80,7 @@ pub struct Core {
     /// The run whose KEYS and ARGV are globals, by its number.
     pub(crate) shown: Cell<u64>,
     runs: Cell<u64>,
-    since_collection: Cell<u32>,
-    compiled: RefCell<HashMap<Digest, i32>>,
+    compiled: RefCell<AHashMap<Digest, i32>>,
     libraries: RefCell<HashMap<u64, HashMap<Vec<u8>, i32>>>,
     pub(crate) random: Cell<Random>,
     pub(crate) loading: RefCell<Option<Loading>>,
@@ -111,6 +112,7 @@ impl Vm {
             {
                 return Err(Error::new("ERR Lua cannot be started"));
             }
+            ffi::lua_gc(state, ffi::GC_SETPAUSE, COLLECTOR_PAUSE);
             Lua::new(state)
         };
         let kept = globals::install(main, &options);
@@ -125,7 +127,6 @@ impl Vm {
             idle: RefCell::default(),
             shown: Cell::new(0),
             runs: Cell::new(0),
-            since_collection: Cell::new(0),
             compiled: RefCell::default(),
             libraries: RefCell::default(),
             loading: RefCell::default(),
@@ -170,9 +171,9 @@ impl Vm {
         let lua = fiber.lua;
         push_list(lua, keys);
         push_list(lua, args);
-        push_handler(lua);
+        lua.push_kept(self.0.kept.handler);
         lua.push_kept(function);
-        fiber.named(script.sha().as_bytes());
+        fiber.named(script.sha_bytes());
         Ok(Run::new(self.0.clone(), fiber, 0))
     }
 
@@ -187,7 +188,7 @@ impl Vm {
         let function = self.0.function(library, name)?;
         let fiber = self.0.fiber(Context::Function)?;
         let lua = fiber.lua;
-        push_handler(lua);
+        lua.push_kept(self.0.kept.handler);
         lua.push_kept(function);
         push_list(lua, keys);
         push_list(lua, args);
@@ -316,18 +317,11 @@ impl Core {
         } else {
             self.main.release(fiber.anchor);
         }
-        drop(idle);
-        self.since_collection.set(self.since_collection.get() + 1);
-        if self.since_collection.get() >= COLLECT_EVERY {
-            self.since_collection.set(0);
-            // SAFETY: a step of the collector raises nothing, since the control is lenient and
-            // scripts have no finalizers.
-            unsafe { ffi::lua_gc(self.main.raw(), ffi::GC_STEP, COLLECT_EVERY as c_int) };
-        }
     }
 
     fn collect(&self) {
-        // SAFETY: as in `retire`.
+        // SAFETY: the collector raises nothing, since the control is lenient and scripts have no
+        // finalizers.
         unsafe { ffi::lua_gc(self.main.raw(), ffi::GC_COLLECT, 0) };
     }
 }
@@ -349,12 +343,6 @@ fn push_list<'a>(lua: Lua, items: impl ExactSizeIterator<Item = &'a [u8]>) {
         lua.push_bytes(item);
         lua.raw_set_at(-2, n);
     }
-}
-
-fn push_handler(lua: Lua) {
-    // SAFETY: a function in C that raises only Lua errors, under no frame of ours.
-    unsafe { ffi::lua_pushcclosure(lua.raw(), ffi::shoal_handler, 0) };
-    debug_assert!(lua.kind(-1) == Type::Function);
 }
 
 /// Gives the engine memory from our allocator, within the control's bounds.
