@@ -50,9 +50,12 @@ fn main() {
         change(&out.join(edit.file), edit.anchor, edit.with);
     }
     for user in USERS {
-        let path = out.join(user);
-        let text = read(&path);
-        write(&path, &format!("#include \"shoal.h\"\n{text}"));
+        let lua = "#include \"lua.h\"\n";
+        change(
+            &out.join(user),
+            lua,
+            &format!("{lua}#include \"shoal.h\"\n"),
+        );
     }
     cc::Build::new()
         .files(SOURCES.iter().map(|name| out.join(name)))

@@ -19,6 +19,7 @@ pub const USERS: &[&str] = &[
     "lgc.c",
     "lstrlib.c",
     "ltablib.c",
+    "lvm.c",
 ];
 
 pub const EDITS: &[Edit] = &[
@@ -134,6 +135,16 @@ pub const EDITS: &[Edit] = &[
         "lgc.c",
         "  l_mem lim = (GCSTEPSIZE/100) * g->gcstepmul;\n  if (lim == 0)\n",
         "  l_mem lim = (GCSTEPSIZE/100) * g->gcstepmul;\n  if (shoal_collect(L)) return;\n  if (lim == 0)\n",
+    ),
+    edit(
+        "lvm.c",
+        "      buffer = luaZ_openspace(L, &G(L)->buff, tl);\n",
+        "      shoal_room(L, tl);\n      buffer = luaZ_openspace(L, &G(L)->buff, tl);\n",
+    ),
+    edit(
+        "lapi.c",
+        "  luaC_checkGC(L);\n  setsvalue2s(L, L->top, luaS_newlstr(L, s, len));\n",
+        "  luaC_checkGC(L);\n  shoal_room(L, len);\n  setsvalue2s(L, L->top, luaS_newlstr(L, s, len));\n",
     ),
     // Patterns: a bound to the recursion, and a count of steps, since hooks do not see them.
     edit(

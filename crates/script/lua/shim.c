@@ -62,8 +62,20 @@ int shoal_collect(lua_State *L) {
   s->pressure = g->totalbytes + room;
   if (s->pressure < s->limit / 4 * 3) s->pressure = s->limit / 4 * 3;
   if (s->pressure < g->totalbytes + s->limit / 64) s->pressure = g->totalbytes + s->limit / 64;
-  if (g->totalbytes > s->limit && !s->lenient) luaD_throw(L, LUA_ERRMEM);
+  if (g->totalbytes > s->limit && !s->lenient) {
+    /* Whatever takes the script's place collects what it leaves. */
+    s->pressure = s->limit / 4 * 3;
+    luaD_throw(L, LUA_ERRMEM);
+  }
   return 1;
+}
+
+/* Before a string of this size is made, where the collector may run. */
+void shoal_room(lua_State *L, size_t size) {
+  shoal *s = shoal_of(L);
+  if (size < s->limit / 64 || s->used + 2 * size < s->limit) return;
+  s->pressure = 0;
+  shoal_collect(L);
 }
 
 const char *shoal_find(const char *s, size_t n, const char *what, size_t m) {
@@ -114,16 +126,20 @@ int shoal_is_readonly(lua_State *L, int index) {
   return ((const Table *)lua_topointer(L, index))->readonly;
 }
 
-/* Makes what is at two indices the globals KEYS and ARGV of a script. */
-void shoal_show(lua_State *L, int keys, int arguments) {
+/* Makes the two lists at the bottom of the thread's stack the globals KEYS and ARGV. The thread may
+   be in a function of its own, to which the bottom has no index. */
+void shoal_show(lua_State *L) {
+  StkId bottom = L->base_ci->base;
   Table *globals = hvalue(gt(L));
   lu_byte readonly = globals->readonly;
   globals->readonly = 0;
   lua_pushliteral(L, "KEYS");
-  lua_pushvalue(L, keys);
+  setobj2s(L, L->top, bottom);
+  L->top++;
   lua_rawset(L, LUA_GLOBALSINDEX);
   lua_pushliteral(L, "ARGV");
-  lua_pushvalue(L, arguments);
+  setobj2s(L, L->top, bottom + 1);
+  L->top++;
   lua_rawset(L, LUA_GLOBALSINDEX);
   globals->readonly = readonly;
 }

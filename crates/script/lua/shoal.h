@@ -37,6 +37,7 @@ enum {
 int shoal_tick(lua_State *L);
 void shoal_caught(lua_State *L);
 int shoal_collect(lua_State *L);
+void shoal_room(lua_State *L, size_t size);
 const char *shoal_find(const char *s, size_t n, const char *what, size_t m);
 
 /* Counts a step of a loop in C, which the count hook does not see. */

@@ -123,7 +123,7 @@ unsafe extern "C" {
     pub fn shoal_hook(l: *mut State, record: *mut c_void);
     pub fn shoal_enter(l: *mut State) -> c_int;
     pub fn shoal_open(l: *mut State) -> c_int;
-    pub fn shoal_show(l: *mut State, keys: c_int, arguments: c_int);
+    pub fn shoal_show(l: *mut State);
     pub fn shoal_strings(l: *mut State, to: *mut Bytes, max: c_int) -> c_int;
     pub fn shoal_set_readonly(l: *mut State, index: c_int, on: c_int);
     pub fn shoal_is_readonly(l: *mut State, index: c_int) -> c_int;

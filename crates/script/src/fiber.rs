@@ -77,6 +77,13 @@ pub enum Context {
 
 type Stack = Coroutine<Signal, Turn, Turn, DefaultStack>;
 
+/// Why a script is being ended.
+struct Ending {
+    text: Vec<u8>,
+    /// Where it then was.
+    place: Option<Vec<u8>>,
+}
+
 pub struct Fiber {
     pub(crate) lua: Lua,
     pub(crate) anchor: i32,
@@ -88,8 +95,7 @@ pub struct Fiber {
     /// The protocol that the script has set for the answers it gets.
     pub(crate) protocol: Cell<Protocol>,
     name: RefCell<Vec<u8>>,
-    /// Why the script is being ended, and where it then was.
-    ending: RefCell<Option<(Vec<u8>, Option<Vec<u8>>)>>,
+    ending: RefCell<Option<Ending>>,
     is_ending: Cell<bool>,
 }
 
@@ -167,8 +173,8 @@ impl Fiber {
         core.control(|control| control.lenient = 1);
         if matches!(signal, Signal::End) {
             let place = lua.place(0);
-            if let Some((_, at)) = self.ending.borrow_mut().as_mut() {
-                *at = place;
+            if let Some(ending) = self.ending.borrow_mut().as_mut() {
+                ending.place = place;
             }
         }
         core.control(|control| control.lenient = lenient);
@@ -181,7 +187,10 @@ impl Fiber {
 
     pub(crate) fn end_with(&self, text: &[u8]) {
         self.is_ending.set(true);
-        *self.ending.borrow_mut() = Some((text.to_vec(), None));
+        *self.ending.borrow_mut() = Some(Ending {
+            text: text.to_vec(),
+            place: None,
+        });
     }
 
     /// Makes KEYS and ARGV those of this run.
@@ -191,7 +200,7 @@ impl Fiber {
         }
         core.shown.set(self.serial.get());
         // SAFETY: both lists are at the bottom of the thread's stack, and the control is lenient.
-        unsafe { ffi::shoal_show(self.lua.raw(), 1, 2) };
+        unsafe { ffi::shoal_show(self.lua.raw()) };
     }
 }
 
@@ -315,8 +324,8 @@ impl Run {
             Some(place) => [text, b" script: ", &name, b", on ", place, b"."].concat(),
             None => text.to_vec(),
         };
-        if let Some((text, place)) = &*fiber.ending.borrow() {
-            return with_place(text, place.as_deref());
+        if let Some(ending) = &*fiber.ending.borrow() {
+            return with_place(&ending.text, ending.place.as_deref());
         }
         if lua.kind(-1) != Type::Table {
             let why = lua.bytes(-1).unwrap_or(b"execution failure");

@@ -8,6 +8,9 @@ use crate::vm::Core;
 /// Tables in tables below this are packed as nil, so that tables in themselves have an end.
 const PACK_DEPTH_MAX: u32 = 16;
 
+/// Elements for which there is room in a table before they are read.
+const PREPARED_MAX: usize = 1024;
+
 const FUNCTIONS: &[(&str, Native)] = &[
     ("pack", pack),
     ("unpack", unpack),
@@ -331,7 +334,8 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self, len: usize) -> Result<(), Raise> {
-        self.lua.new_table(len.min(self.rest.len()), 0);
+        self.lua
+            .new_table(len.min(self.rest.len()).min(PREPARED_MAX), 0);
         for n in 1..=len {
             self.value()?;
             self.lua
@@ -341,7 +345,8 @@ impl<'a> Reader<'a> {
     }
 
     fn map(&mut self, len: usize) -> Result<(), Raise> {
-        self.lua.new_table(0, len.min(self.rest.len() / 2));
+        self.lua
+            .new_table(0, len.min(self.rest.len() / 2).min(PREPARED_MAX));
         for _ in 0..len {
             self.value()?;
             self.value()?;

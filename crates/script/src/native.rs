@@ -95,7 +95,8 @@ pub fn check_int(lua: Lua, index: i32) -> Result<i32, Raise> {
 /// A number cast to a 64-bit integer as the processors do that C was compiled for: what does not fit
 /// becomes the smallest.
 pub fn as_c_integer(number: f64) -> i64 {
-    if number >= -9_223_372_036_854_775_808.0 && number < 9_223_372_036_854_775_808.0 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) {
         number as i64
     } else {
         i64::MIN
