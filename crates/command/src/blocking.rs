@@ -1,9 +1,9 @@
 //! Commands that wait when there is nothing yet: BLPOP, XREAD and their kin.
 //!
-//! The handler of such a command tries; if it finds nothing, it writes the reply that a wait without
-//! success has, and answers [`Effect::Blocks`]. Inside MULTI and scripts that is all. Otherwise the host
-//! takes the reply back, and has the client wait for each key. Whoever has waited is served on the shard
-//! of one key: by the same handler, which runs a call that names this key alone.
+//! The handler of such a command tries; if it finds nothing, it writes a null, as inside MULTI and scripts,
+//! and answers [`Effect::Blocks`]. Elsewhere the host takes the null back, and has the client wait for each
+//! key. Whoever has waited is served on the shard of one key: by the same handler, which runs a call that
+//! names this key alone.
 //!
 //! To add another: a row whose [`Blocking`] says until when a call waits, for which of its keys, and how
 //! to tell that one of them has something.
@@ -43,8 +43,15 @@ pub struct Blocking {
 pub fn seconds(args: Args<'_>, i: usize, now_ms: i64) -> Result<Wait, Error> {
     const OUT_OF_RANGE: Error = Error::fixed("ERR timeout is out of range");
     let text = args.get(i);
-    let seconds =
-        number::score(text).ok_or(Error::fixed("ERR timeout is not a float or out of range"))?;
+    let is_huge = || {
+        let number = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+        number.is_some_and(f64::is_infinite)
+    };
+    let seconds = match number::score(text) {
+        Some(seconds) => seconds,
+        None if is_huge() => return Err(OUT_OF_RANGE),
+        None => return Err(Error::fixed("ERR timeout is not a float or out of range")),
+    };
     let ms = seconds * 1000.0;
     if ms > i64::MAX as f64 {
         return Err(OUT_OF_RANGE);
@@ -137,6 +144,7 @@ mod tests {
             ("-1", Err("ERR timeout is negative")),
             ("x", Err("ERR timeout is not a float or out of range")),
             ("1e300", Err("ERR timeout is out of range")),
+            ("1e400", Err("ERR timeout is out of range")),
             ("9223372036854775.807", Err("ERR timeout is out of range")),
         ] {
             assert_eq!(read(text, false), want.map_err(str::to_owned), "{text}");

@@ -187,6 +187,8 @@ pub struct Client {
     pub survey: Option<u64>,
     /// Its command runs aside.
     pub aside: bool,
+    /// Its script runs on another shard, or waits for locks.
+    pub script: bool,
     /// It waits for a key.
     pub blocked: Option<Box<Blocked>>,
     /// How often sending its replies has been put off.
@@ -237,6 +239,7 @@ impl Client {
                     || self.transaction.is_some()
                     || self.survey.is_some()
                     || self.aside
+                    || self.script
             }
             Some(Held::Locked) => self.granted.is_none(),
             Some(Held::Blocked) => self.blocked.is_some(),
@@ -260,6 +263,7 @@ impl Client {
             survey: None,
             granted: None,
             aside: false,
+            script: false,
             blocked: None,
             delayed: 0,
             ended: false,

@@ -19,6 +19,8 @@ use crate::remote::parcel::{Parcel, Stock};
 use crate::remote::route::{Placed, Way};
 use crate::remote::survey::Surveys;
 use crate::remote::tx::Transactions;
+use crate::scripting::program::Programs;
+use crate::scripting::{Scripting, Shared};
 use crate::session::debug::Switches;
 use crate::stats::Stats;
 use crate::tasks::Tasks;
@@ -67,6 +69,8 @@ pub struct Process {
     /// What wakes each shard through the ring of the one that wakes it; negative while there is
     /// nothing.
     pub bells: Vec<AtomicI32>,
+    /// Scripts and functions.
+    pub scripts: Shared,
     /// Who has started the server: `no`, `systemd` or `upstart`.
     pub supervised: &'static str,
 }
@@ -83,6 +87,7 @@ impl Process {
             slabs: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             connections: (0..shards).map(|_| Arc::default()).collect(),
             bells: (0..shards).map(|_| AtomicI32::new(-1)).collect(),
+            scripts: Shared::default(),
             supervised: "no",
         }
     }
@@ -165,6 +170,8 @@ pub struct Core {
     pub parked: Waiting,
     pub transactions: Transactions,
     pub execs: Execs,
+    pub programs: Programs,
+    pub scripting: Scripting,
     pub waits: Waits,
     /// What has changed on this shard, empty between its uses.
     pub changes: Vec<Change>,
@@ -217,6 +224,8 @@ impl Core {
             parked: Waiting::default(),
             transactions: Transactions::default(),
             execs: Execs::default(),
+            programs: Programs::default(),
+            scripting: Scripting::default(),
             waits: Waits::default(),
             changes: Vec::new(),
             surveys: Surveys::default(),

@@ -23,6 +23,7 @@ pub mod process;
 pub mod pubsub;
 pub mod remote;
 pub mod sampler;
+pub mod scripting;
 pub mod session;
 pub mod stats;
 pub mod tasks;

@@ -169,7 +169,7 @@ pub struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    fn new(entry: Entry) -> Item<'a> {
+    pub(crate) fn new(entry: Entry) -> Item<'a> {
         Item {
             entry,
             shard: PhantomData,

@@ -25,6 +25,8 @@ pub enum Step<P> {
     /// Nothing yet; the host gives a later step by itself. A program must not wait for a client like
     /// this: it has locks.
     Pause,
+    /// Undo everything, and begin again with the right to press.
+    Press,
     /// Commit.
     Done,
     /// Undo everything.
@@ -121,6 +123,14 @@ impl<P> Engine<P> {
                 want.normalise();
                 self.call(tx, shard, want, payload);
             }
+            Step::Press => {
+                let patience = self.patience;
+                let home = self.homes.get(tx);
+                home.program.attempt += 1;
+                home.setbacks = home.setbacks.max(patience);
+                self.stats.restarted += 1;
+                self.withdraw(tx);
+            }
             Step::Done => self.commit(tx),
             Step::Abort => {
                 home.aborted = true;
@@ -128,6 +138,11 @@ impl<P> Engine<P> {
             }
         }
         self.settle();
+    }
+
+    /// Whether a program holds the token, so that it will not begin again.
+    pub fn is_pressing(&mut self, tx: TxId) -> bool {
+        self.homes.find(tx).is_some_and(|home| home.pressing)
     }
 
     fn call(&mut self, tx: TxId, shard: ShardId, want: Want, payload: P) {

@@ -10,55 +10,25 @@
 //! All locks are known beforehand, so the program neither grows nor starts again. Watched keys are among
 //! the locks, and are checked under them. The replies are put into the order of the queue at home, where
 //! also the commands run that are not on data (PING, PUBLISH, INFO); those come after all that are,
-//! but their replies stand where they belong.
+//! but their replies stand where they belong. A queue with scripts is [`crate::scripting`]'s.
 
 use super::parcel::{Parcel, Sender};
-use super::route::{Keys, Placed, To};
-use super::tx::{Answered, Work, merge};
+use super::plan::{Errand, Piece, Plan, Stride, add, want_of};
+use super::route::To;
 use super::{form_of, is_silent};
 use crate::clients::{Client, Held};
-use crate::core::{Core, Host, HostHandler};
+use crate::core::{Core, Host};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
+use crate::scripting;
 use crate::session::connection;
 use crate::session::multi::{self, Multi, WatchedKey};
-use command::table::{Entry, Run};
-use command::{Error, Flags, Form, Handler, Merge};
+use command::Error;
+use command::table::Run;
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Answer, Kind, Outcome, Part, Reserve, ShardId, Stage, Step, TxId};
-use resp::{Args, Protocol, Reply};
-use std::collections::{HashMap, VecDeque};
+use resp::Reply;
+use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Where the reply to a queued command is found.
-enum Piece {
-    /// Nowhere yet: the command runs when its turn has come.
-    Host,
-    /// It is the reply to a command of one of the parcels.
-    One { parcel: usize, at: usize },
-    /// It is put together.
-    Many {
-        parts: Vec<(ShardId, usize, usize)>,
-        keys: Vec<Placed>,
-        merge: Merge,
-    },
-}
-
-/// What a program does one after the other.
-enum Stride {
-    /// A parcel runs on a shard.
-    Batch(ShardId, Box<Parcel>),
-    /// A command runs at home, on values that are lent.
-    Gather(Box<Gathering>),
-}
-
-struct Gathering {
-    /// Which parcel its reply becomes.
-    place: usize,
-    work: Work,
-    /// Parts that are still to be lent, or given back.
-    out: VecDeque<(ShardId, Box<Parcel>)>,
-    combined: bool,
-}
 
 /// A client's EXEC under way.
 pub struct Exec {
@@ -66,12 +36,7 @@ pub struct Exec {
     silent: bool,
     /// The queue, unless it is what travels.
     queue: Option<Box<Parcel>>,
-    pieces: Vec<Piece>,
-    /// Parcels that are home, with replies.
-    parcels: Vec<Option<Box<Parcel>>>,
-    /// What the program does next, and what it does now.
-    strides: VecDeque<Stride>,
-    gathering: Option<Box<Gathering>>,
+    plan: Plan,
     watched: Vec<WatchedKey>,
     /// Commands whose replies are written.
     written: usize,
@@ -82,43 +47,42 @@ pub type Execs = HashMap<TxId, Box<Exec>, ahash::RandomState>;
 
 /// Executes what a client has queued, or begins to.
 pub fn begin(host: &mut Host<'_>, mut multi: Multi, watched: Vec<WatchedKey>) {
-    let (core, client) = (&mut *host.core, &mut *host.client);
     multi.queue.reply.set_protocol(host.reply.protocol());
-    let alone = only_shard(core, &multi, &watched);
-    let protocol = host.reply.protocol();
-    match alone {
+    if multi.has_script {
+        return scripting::exec(host, multi.queue, watched);
+    }
+    let (core, client) = (&mut *host.core, &mut *host.client);
+    match only_shard(core, &multi, &watched) {
         Some(shard) if shard == core.me && core.engine.is_plain() => {
-            if !are_as_seen(core, &watched) {
-                host.reply.null_array();
-            } else {
+            if are_as_seen(core, &watched) {
                 run_here(core, host.reply, &multi.queue, client.db);
+            } else {
+                host.reply.null_array();
             }
             multi::release(core, watched);
             core.stock.put_parcel(multi.queue);
-            super::act(core);
         }
         Some(shard) => {
             let want = want_all(core, &multi.queue, &watched);
-            let pieces = (0..multi.queue.len())
-                .map(|at| Piece::One { parcel: 0, at })
-                .collect();
             let mut payload = multi.queue;
             payload.db = client.db;
             payload.part.is_batch = true;
             payload.part.dbs = vec![client.db; payload.len()];
-            let mut exec = Exec::new(core, client, None, watched);
-            exec.pieces = pieces;
-            exec.parcels.push(None);
-            let mut parts = vec![(shard as ShardId, want, payload)];
-            exec.give_watches(core, client, protocol, &mut parts);
-            start(core, client, exec, parts);
+            let plan = Plan::of_one_parcel(payload.len());
+            let exec = Exec::new(core, client, plan, watched);
+            let shard = shard as ShardId;
+            let errand = Errand {
+                shard,
+                want,
+                payload,
+            };
+            start(core, client, exec, vec![errand]);
         }
-        None => plan(host, multi, watched),
+        None => cut(host, multi, watched),
     }
 }
 
-/// The one shard that all keys, those that are watched included, are on, if all commands are on keys of
-/// the client's database.
+/// The one shard that all keys, those that are watched included, are on.
 fn only_shard(core: &mut Core, multi: &Multi, watched: &[WatchedKey]) -> Option<usize> {
     if multi.has_host {
         return None;
@@ -145,7 +109,8 @@ fn only_shard(core: &mut Core, multi: &Multi, watched: &[WatchedKey]) -> Option<
     Some(only.unwrap_or(core.me))
 }
 
-fn are_as_seen(core: &mut Core, watched: &[WatchedKey]) -> bool {
+/// Whether keys of this shard are as they were seen.
+pub fn are_as_seen(core: &mut Core, watched: &[WatchedKey]) -> bool {
     let mut keys = watched.iter();
     keys.all(|watched| {
         let key = core.shard.key(&watched.key);
@@ -175,16 +140,25 @@ fn run_here(core: &mut Core, reply: &mut Reply, queue: &Parcel, db: usize) {
     watch.stop(core);
 }
 
-/// Runs a batch of somebody's EXEC, each command in its database.
-fn run_batch(core: &mut Core, batch: &mut Parcel) {
+/// Runs a batch, each command in its database. If it may have to be undone, what it changes is saved
+/// before; false, and nothing of the command done, if that is too much.
+fn run_batch(core: &mut Core, tx: Option<TxId>, batch: &mut Parcel) -> bool {
     let process = Arc::clone(&core.process);
     core.shard.no_touch = batch.no_touch;
     let mut watch = Watch::start();
+    let mut all = true;
     while batch.done() < batch.len() {
         let at = batch.done();
         let db = batch.part.dbs[at];
+        let saves = batch.part.saves;
         let (entry, args, reply) = batch.split(at);
         let entry = &process.table.entries()[entry];
+        if let Some(tx) = tx.filter(|_| saves)
+            && !scripting::save(core, tx, db, entry, args)
+        {
+            all = false;
+            break;
+        }
         watch.next(core, entry.index);
         let perform = Perform::new(form_of(entry), None);
         dispatch::execute_here(core, db, reply, entry, perform, args);
@@ -193,9 +167,10 @@ fn run_batch(core: &mut Core, batch: &mut Parcel) {
     }
     watch.stop(core);
     core.shard.no_touch = false;
+    all
 }
 
-/// Does what a part of an EXEC is to do now.
+/// Does what a batch is to do now.
 pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, time_ms: i64) {
     let own_ms = core.shard.now_ms();
     core.shard.set_now(time_ms);
@@ -206,7 +181,7 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
             as_seen &= core.shard.is_as_seen(*db, key, *seen);
         }
     } else {
-        run_batch(core, &mut payload);
+        payload.part.too_big = !run_batch(core, Some(tx), &mut payload);
     }
     core.shard.set_now(own_ms);
     core.advance(time_ms);
@@ -221,7 +196,7 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
 /// The locks of a queue whose keys are all on one shard.
 fn want_all(core: &mut Core, queue: &Parcel, watched: &[WatchedKey]) -> Want {
     let process = Arc::clone(&core.process);
-    let mut want = Want::Keys(Vec::new());
+    let mut want = Want::default();
     for at in 0..queue.len() {
         let (entry, args) = queue.command(at);
         let entry = &process.table.entries()[entry];
@@ -231,421 +206,165 @@ fn want_all(core: &mut Core, queue: &Parcel, watched: &[WatchedKey]) -> Want {
         add(&mut want, super::wanted(core, entry, args));
     }
     for watched in watched {
-        let name = Name(core.shard.key(&watched.key).hash);
-        add(&mut want, Want::key(name, Mode::Shared));
+        add(&mut want, want_to_watch(core, watched));
     }
     want
 }
 
-/// Adds to what is wanted; whoever takes it puts it into order.
-fn add(want: &mut Want, more: Want) {
-    match (&mut *want, more) {
-        (Want::Keys(keys), Want::Keys(more)) => keys.extend(more),
-        (mine, more) => {
-            let exclusive = mine.writes() || more.writes();
-            *mine = Want::Whole(Mode::of(exclusive));
-        }
-    }
-}
-
-/// A queue being cut.
-struct Plan {
-    exec: Exec,
-    wants: Vec<(ShardId, Want)>,
-    /// The batch that is being filled, by shard: which parcel it will be.
-    batch: Vec<(ShardId, usize, Box<Parcel>)>,
-    protocol: Protocol,
+/// The lock under which a watched key is checked.
+pub fn want_to_watch(core: &Core, watched: &WatchedKey) -> Want {
+    let name = Name(core.shard.key(&watched.key).hash);
+    Want::key(name, Mode::Shared)
 }
 
 /// Cuts a queue whose keys are on several shards, or that has commands that are not on data.
-fn plan(host: &mut Host<'_>, multi: Multi, watched: Vec<WatchedKey>) {
+fn cut(host: &mut Host<'_>, multi: Multi, watched: Vec<WatchedKey>) {
     let (core, client) = (&mut *host.core, &mut *host.client);
     let process = Arc::clone(&core.process);
     let queue = multi.queue;
-    let mut plan = Plan {
-        exec: Exec::new(core, client, None, watched),
-        wants: Vec::new(),
-        batch: Vec::new(),
-        protocol: host.reply.protocol(),
-    };
+    let mut plan = Plan::default();
     let mut db = client.db;
     for at in 0..queue.len() {
         let (entry, args) = queue.command(at);
         let entry = &process.table.entries()[entry];
-        let piece = match entry.run {
-            Run::Data(form) => plan.command(core, client, db, entry, form, args),
-            _ => {
-                if entry.spec.name == "select"
-                    && let Ok(chosen) = connection::database(core, args)
-                {
-                    db = chosen;
-                }
-                Piece::Host
-            }
-        };
-        plan.exec.pieces.push(piece);
+        if let Run::Data(_) = entry.run {
+            plan.push(core, &queue, db, entry, args);
+            continue;
+        }
+        if entry.spec.name == "select"
+            && let Ok(chosen) = connection::database(core, args)
+        {
+            db = chosen;
+        }
+        plan.push_host();
     }
-    plan.end_batch();
-    let Plan {
-        mut exec,
-        mut wants,
-        protocol,
-        ..
-    } = plan;
+    plan.end_batches();
+    let gathers = plan.gathers();
+    let mut exec = Exec::new(core, client, plan, watched);
     exec.queue = Some(queue);
-    for watched in &exec.watched {
-        let name = Name(core.shard.key(&watched.key).hash);
-        let shard = watched.shard as ShardId;
-        want_of(&mut wants, shard, Want::key(name, Mode::Shared));
+    if gathers {
+        return start_program(core, client, exec);
     }
-    let is_program = exec
-        .strides
-        .iter()
-        .any(|stride| matches!(stride, Stride::Gather(_)));
-    if wants.is_empty() {
-        // Nothing is on data but what has no keys.
-        for stride in std::mem::take(&mut exec.strides) {
-            if let Stride::Batch(_, mut batch) = stride {
-                run_batch(core, &mut batch);
-                exec.take_home(batch);
-            }
-        }
-        return assemble_now(host, exec);
-    }
-    if is_program {
-        return start_program(core, client, exec, wants, protocol);
-    }
-    let mut parts = Vec::new();
-    for stride in std::mem::take(&mut exec.strides) {
-        if let Stride::Batch(shard, batch) = stride {
-            let want = take_want(&mut wants, shard);
-            parts.push((shard, want, batch));
+    let mut errands = Vec::new();
+    for stride in std::mem::take(&mut exec.plan.strides) {
+        if let Stride::Batch(errand) = stride {
+            errands.push(errand);
         }
     }
-    for (shard, want) in wants {
-        let mut batch = core.stock.parcel(client, protocol);
-        batch.part.is_batch = true;
-        batch.part.parcel = usize::MAX;
-        parts.push((shard, want, batch));
+    let me = core.me;
+    let is_here = errands.iter().all(|e| usize::from(e.shard) == me)
+        && exec.watched.iter().all(|watched| watched.shard == me);
+    if !is_here || !core.engine.is_plain() {
+        return start(core, client, exec, errands);
     }
-    exec.give_watches(core, client, protocol, &mut parts);
-    let me = core.me as ShardId;
-    if core.engine.is_plain() && parts.iter().all(|(shard, ..)| *shard == me) {
-        if !are_as_seen(core, &exec.watched) {
-            host.reply.null_array();
-            return exec.end(core);
-        }
-        for (.., mut batch) in parts {
-            run_batch(core, &mut batch);
-            exec.take_home(batch);
-        }
-        return assemble_now(host, exec);
+    if !are_as_seen(core, &exec.watched) {
+        host.reply.null_array();
+        return exec.end(core);
     }
-    start(core, client, exec, parts);
-}
-
-fn want_of(wants: &mut Vec<(ShardId, Want)>, shard: ShardId, more: Want) {
-    match wants.iter_mut().find(|(of, _)| *of == shard) {
-        Some((_, want)) => add(want, more),
-        None => wants.push((shard, more)),
+    for Errand { mut payload, .. } in errands {
+        run_batch(core, None, &mut payload);
+        exec.plan.take_home(core, payload);
     }
-}
-
-fn take_want(wants: &mut Vec<(ShardId, Want)>, shard: ShardId) -> Want {
-    match wants.iter().position(|(of, _)| *of == shard) {
-        Some(at) => wants.swap_remove(at).1,
-        None => Want::Keys(Vec::new()),
-    }
-}
-
-impl Plan {
-    /// Says where a command on data is to run, and with which locks.
-    fn command(
-        &mut self,
-        core: &mut Core,
-        client: &Client,
-        db: usize,
-        entry: &Entry<HostHandler>,
-        form: Form,
-        args: Args<'_>,
-    ) -> Piece {
-        let to = match super::place(core, entry, args) {
-            To::Several if core.alone => To::Shard(core.me),
-            to => to,
-        };
-        let keys = std::mem::take(&mut core.places);
-        let piece = match to {
-            To::Anywhere => {
-                let batch = self.batch(core, client, core.me as ShardId);
-                batch.push_in(db, entry.index, args);
-                self.last_of(core.me as ShardId)
-            }
-            To::Shard(shard) => {
-                let shard = shard as ShardId;
-                want_of(&mut self.wants, shard, super::wanted(core, entry, args));
-                self.batch(core, client, shard)
-                    .push_in(db, entry.index, args);
-                self.last_of(shard)
-            }
-            To::Several => self.several(core, client, db, entry, form, args, &keys),
-        };
-        core.places = keys;
-        core.places.clear();
-        piece
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn several(
-        &mut self,
-        core: &mut Core,
-        client: &Client,
-        db: usize,
-        entry: &Entry<HostHandler>,
-        form: Form,
-        args: Args<'_>,
-        keys: &[Placed],
-    ) -> Piece {
-        for key in keys {
-            let name = Name(core.shard.key(args.get(key.at)).hash);
-            let want = Want::key(name, Mode::of(key.writes));
-            want_of(&mut self.wants, key.shard as ShardId, want);
-        }
-        match form {
-            Form::Everywhere(_, merge) => {
-                let mode = Mode::of(entry.spec.flags.has(Flags::WRITE));
-                let mut parts = Vec::new();
-                for shard in 0..core.placement.shards() as ShardId {
-                    want_of(&mut self.wants, shard, Want::Whole(mode));
-                    self.batch(core, client, shard)
-                        .push_in(db, entry.index, args);
-                    parts.push(self.end_of(shard));
-                }
-                Piece::Many {
-                    parts,
-                    keys: Vec::new(),
-                    merge,
-                }
-            }
-            Form::Gather(handler, _) => {
-                self.end_batch();
-                let place = self.exec.parcels.len();
-                self.exec.parcels.push(None);
-                let gathering = Gathering::new(
-                    core,
-                    client,
-                    self.protocol,
-                    db,
-                    entry,
-                    form,
-                    handler,
-                    args,
-                    keys,
-                );
-                let gathering = Gathering { place, ..gathering };
-                self.exec
-                    .strides
-                    .push_back(Stride::Gather(Box::new(gathering)));
-                Piece::One {
-                    parcel: place,
-                    at: 0,
-                }
-            }
-            Form::Fan(_, merge) => {
-                let step = match core.ways[entry.index].keys {
-                    Keys::Each { step } => step,
-                    _ => 1,
-                };
-                let mut parts = Vec::new();
-                for (i, key) in keys.iter().enumerate() {
-                    let is_first = !keys[..i].iter().any(|k| k.shard == key.shard);
-                    if !is_first {
-                        continue;
-                    }
-                    let batch = self.batch(core, client, key.shard as ShardId);
-                    batch.pack().add(args, 0);
-                    for own in keys.iter().filter(|k| k.shard == key.shard) {
-                        (own.at..own.at + step).for_each(|i| batch.pack().add(args, i));
-                    }
-                    batch.end_in(db, entry.index);
-                    parts.push(self.end_of(key.shard as ShardId));
-                }
-                Piece::Many {
-                    parts,
-                    keys: keys.to_vec(),
-                    merge,
-                }
-            }
-            Form::Local(_) | Form::Walk(_) => unreachable!("its keys are on one shard"),
-        }
-    }
-
-    /// The batch of a shard, to put a command into.
-    fn batch(&mut self, core: &mut Core, client: &Client, shard: ShardId) -> &mut Parcel {
-        let at = match self.batch.iter().position(|(of, ..)| *of == shard) {
-            Some(at) => at,
-            None => {
-                let mut batch = core.stock.parcel(client, self.protocol);
-                batch.part.is_batch = true;
-                batch.part.parcel = self.exec.parcels.len();
-                self.batch.push((shard, self.exec.parcels.len(), batch));
-                self.exec.parcels.push(None);
-                self.batch.len() - 1
-            }
-        };
-        &mut self.batch[at].2
-    }
-
-    /// Shard, parcel and place of the command put last into a shard's batch.
-    fn end_of(&self, shard: ShardId) -> (ShardId, usize, usize) {
-        let batch = self.batch.iter().find(|(of, ..)| *of == shard);
-        let (_, parcel, batch) = batch.expect("a command was put there");
-        (shard, *parcel, batch.len() - 1)
-    }
-
-    fn last_of(&self, shard: ShardId) -> Piece {
-        let (_, parcel, at) = self.end_of(shard);
-        Piece::One { parcel, at }
-    }
-
-    /// What comes now comes after all batches so far.
-    fn end_batch(&mut self) {
-        for (shard, _, batch) in self.batch.drain(..) {
-            self.exec.strides.push_back(Stride::Batch(shard, batch));
-        }
-    }
-}
-
-impl Gathering {
-    #[allow(clippy::too_many_arguments)]
-    fn new(
-        core: &mut Core,
-        client: &Client,
-        protocol: Protocol,
-        db: usize,
-        entry: &Entry<HostHandler>,
-        form: Form,
-        handler: Handler,
-        args: Args<'_>,
-        keys: &[Placed],
-    ) -> Gathering {
-        let mut whole = core.stock.parcel(client, protocol);
-        whole.db = db;
-        whole.push(entry.index, args);
-        let other = super::tx::other_database(core, db, form, args);
-        let mut out = VecDeque::new();
-        for part in super::tx::cut(core, client, protocol, entry, args, keys, 0) {
-            let mut payload = part.payload;
-            payload.db = db;
-            payload.part.reaches(db, other);
-            out.push_back((part.shard, payload));
-        }
-        Gathering {
-            place: 0,
-            work: Work {
-                whole,
-                keys: keys.to_vec(),
-                parts: Vec::new(),
-                handler,
-                settings: core.settings,
-                time_ms: 0,
-                blocking: None,
-                calls: Vec::new(),
-            },
-            out,
-            combined: false,
-        }
-    }
+    exec.arrive(core);
+    client.session.exec = Some(Box::new(exec));
+    assemble(core, client, host.reply);
 }
 
 impl Exec {
-    fn new(
-        core: &mut Core,
-        client: &Client,
-        queue: Option<Box<Parcel>>,
-        watched: Vec<WatchedKey>,
-    ) -> Exec {
+    fn new(core: &mut Core, client: &Client, plan: Plan, watched: Vec<WatchedKey>) -> Exec {
         Exec {
             sender: Sender::of(client),
             silent: is_silent(client),
-            queue,
-            pieces: Vec::new(),
-            parcels: Vec::new(),
-            strides: VecDeque::new(),
-            gathering: None,
+            queue: None,
+            plan,
             watched,
             written: 0,
             tide: core.afloat.depart(),
         }
     }
 
-    /// Gives each part the keys that it is to check.
-    fn give_watches(
-        &self,
-        core: &mut Core,
-        client: &Client,
-        protocol: Protocol,
-        parts: &mut Vec<(ShardId, Want, Box<Parcel>)>,
-    ) {
-        for watched in &self.watched {
-            let shard = watched.shard as ShardId;
-            let at = match parts.iter().position(|(of, ..)| *of == shard) {
-                Some(at) => at,
-                None => {
-                    let mut batch = core.stock.parcel(client, protocol);
-                    batch.part.is_batch = true;
-                    batch.part.parcel = usize::MAX;
-                    parts.push((shard, Want::Keys(Vec::new()), batch));
-                    parts.len() - 1
-                }
-            };
-            let watch = (watched.db, watched.key.clone(), watched.seen);
-            parts[at].2.part.watches.push(watch);
+    /// Its commands on data have run, or will not.
+    fn arrive(&mut self, core: &mut Core) {
+        if core.afloat.arrive(self.tide) {
+            super::survey::ebb(core);
         }
+        multi::release(core, std::mem::take(&mut self.watched));
     }
 
-    /// Takes a parcel that has been executed.
-    fn take_home(&mut self, parcel: Box<Parcel>) {
-        if let Some(place) = self.parcels.get_mut(parcel.part.parcel) {
-            *place = Some(parcel);
+    /// It was given up before it began.
+    fn end(mut self, core: &mut Core) {
+        self.arrive(core);
+        self.dispose(core);
+    }
+
+    fn dispose(self, core: &mut Core) {
+        self.plan.dispose(core);
+        if let Some(queue) = self.queue {
+            core.stock.put_parcel(queue);
         }
     }
 }
 
+/// Gives each shard the keys that it is to check.
+pub fn give_watches(core: &mut Core, watched: &[WatchedKey], errands: &mut Vec<Errand>) {
+    for watched in watched {
+        let shard = watched.shard as ShardId;
+        let want = want_to_watch(core, watched);
+        let at = errands.iter().position(|errand| errand.shard == shard);
+        let at = at.unwrap_or_else(|| {
+            let mut payload = Box::<Parcel>::default();
+            payload.part.is_batch = true;
+            payload.part.parcel = usize::MAX;
+            errands.push(Errand {
+                shard,
+                want: Want::default(),
+                payload,
+            });
+            errands.len() - 1
+        });
+        add(&mut errands[at].want, want);
+        let watch = (watched.db, watched.key.clone(), watched.seen);
+        errands[at].payload.part.watches.push(watch);
+    }
+}
+
 /// Begins a transaction of one batch per shard.
-fn start(
-    core: &mut Core,
-    client: &mut Client,
-    exec: Exec,
-    parts: Vec<(ShardId, Want, Box<Parcel>)>,
-) {
-    let parts = parts
+fn start(core: &mut Core, client: &mut Client, exec: Exec, mut errands: Vec<Errand>) {
+    give_watches(core, &exec.watched, &mut errands);
+    let parts = errands
         .into_iter()
-        .map(|(shard, want, payload)| Part {
-            check: !payload.part.watches.is_empty(),
-            ..Part::new(shard, want, payload)
+        .map(|errand| Part {
+            check: !errand.payload.part.watches.is_empty(),
+            ..Part::new(errand.shard, errand.want, errand.payload)
         })
         .collect();
     let tx = core.engine.begin(Kind::Write, parts);
     started(core, client, tx, exec);
 }
 
-fn start_program(
-    core: &mut Core,
-    client: &mut Client,
-    exec: Exec,
-    wants: Vec<(ShardId, Want)>,
-    protocol: Protocol,
-) {
-    let mut checks = Vec::new();
-    exec.give_watches(core, client, protocol, &mut checks);
-    let mut reserved = Vec::new();
-    for (shard, want) in wants {
-        let check = checks.iter().position(|(of, ..)| *of == shard);
-        let check = check.map(|at| checks.swap_remove(at).2);
-        reserved.push(Reserve { shard, want, check });
-    }
+fn start_program(core: &mut Core, client: &mut Client, exec: Exec) {
+    let reserved = reserve(core, exec.plan.wants(), &exec.watched);
     let tx = core.engine.begin_program(reserved);
     started(core, client, tx, exec);
+}
+
+/// What a program reserves: its wants, and the keys to be checked.
+pub fn reserve(
+    core: &mut Core,
+    mut wants: Vec<(ShardId, Want)>,
+    watched: &[WatchedKey],
+) -> Vec<Reserve<Box<Parcel>>> {
+    let mut checks = Vec::new();
+    give_watches(core, watched, &mut checks);
+    for Errand { shard, want, .. } in &checks {
+        want_of(&mut wants, *shard, want.clone());
+    }
+    let reserve = |(shard, want)| {
+        let check = checks.iter().position(|errand| errand.shard == shard);
+        let check = check.map(|at| checks.swap_remove(at).payload);
+        Reserve { shard, want, check }
+    };
+    wants.into_iter().map(reserve).collect()
 }
 
 fn started(core: &mut Core, client: &mut Client, tx: TxId, exec: Exec) {
@@ -662,71 +381,22 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
         unreachable!("an EXEC is known until it has finished");
     };
     if let Answer::Value(parcel) = answer {
-        match &mut exec.gathering {
-            None => exec.take_home(parcel),
-            Some(gathering) if gathering.combined => core.stock.put_parcel(parcel),
-            Some(gathering) => {
-                // It came from the shard that was asked last.
-                let shard = parcel.part.shard;
-                gathering.work.parts.push((shard, parcel));
-            }
-        }
+        exec.plan.take_home(core, parcel);
     }
-    let step = exec.next_step(core);
+    let step = match exec.plan.next(core) {
+        Some(errand) => call(errand),
+        None => Step::Done,
+    };
     core.execs.insert(tx, exec);
     core.engine.step(tx, attempt, step);
 }
 
-impl Exec {
-    fn next_step(&mut self, core: &mut Core) -> Step<Box<Parcel>> {
-        loop {
-            if let Some(mut gathering) = self.gathering.take() {
-                if gathering.out.is_empty() && !gathering.combined {
-                    gathering.combine(core);
-                }
-                if let Some((shard, mut payload)) = gathering.out.pop_front() {
-                    payload.part.shard = shard;
-                    payload.part.applies = gathering.combined;
-                    self.gathering = Some(gathering);
-                    return call(shard, payload);
-                }
-                let Gathering { place, work, .. } = *gathering;
-                self.parcels[place] = Some(work.whole);
-                continue;
-            }
-            match self.strides.pop_front() {
-                Some(Stride::Batch(shard, batch)) => return call(shard, batch),
-                Some(Stride::Gather(gathering)) => self.gathering = Some(gathering),
-                None => return Step::Done,
-            }
-        }
-    }
-}
-
-/// Its locks are there already.
-fn call(shard: ShardId, payload: Box<Parcel>) -> Step<Box<Parcel>> {
+/// An errand as a program's call.
+pub fn call(errand: Errand) -> Step<Box<Parcel>> {
     Step::Call {
-        shard,
-        want: Want::Keys(Vec::new()),
-        payload,
-    }
-}
-
-impl Gathering {
-    /// Runs the command on what was lent, and has given back what has changed.
-    fn combine(&mut self, core: &mut Core) {
-        self.combined = true;
-        self.work.time_ms = core.shard.now_ms();
-        let (outcome, stats) = self.work.perform(&mut core.desk);
-        self.work.account(core, outcome, stats);
-        self.work.whole.executed();
-        for (shard, part) in self.work.parts.drain(..) {
-            if part.part.loans.is_empty() {
-                core.stock.put_parcel(part);
-            } else {
-                self.out.push_back((shard, part));
-            }
-        }
+        shard: errand.shard,
+        want: errand.want,
+        payload: errand.payload,
     }
 }
 
@@ -736,7 +406,7 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, out
         unreachable!("an EXEC is known until it has finished");
     };
     for (_, parcel) in parts {
-        exec.take_home(parcel);
+        exec.plan.take_home(core, parcel);
     }
     exec.arrive(core);
     let Sender { conn, client: id } = exec.sender;
@@ -761,13 +431,6 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, out
     core.clients.mark(conn);
 }
 
-/// The commands on data have run while the client's EXEC itself did.
-fn assemble_now(host: &mut Host<'_>, mut exec: Exec) {
-    exec.arrive(host.core);
-    host.client.session.exec = Some(Box::new(exec));
-    assemble(host.core, host.client, host.reply);
-}
-
 /// Writes the replies of a client's EXEC as far as they are there.
 pub fn go_on(core: &mut Core, client: &mut Client) {
     let mut reply = std::mem::take(&mut client.reply);
@@ -788,52 +451,34 @@ fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
         return;
     };
     if exec.written == 0 {
-        reply.array(exec.pieces.len());
+        reply.array(exec.plan.pieces.len());
     }
-    while exec.written < exec.pieces.len() {
+    while exec.written < exec.plan.pieces.len() {
         let at = exec.written;
         exec.written += 1;
-        match &exec.pieces[at] {
-            Piece::Host => {
-                run_host(core, client, reply, &exec, at);
-                if client.held.is_some() {
-                    client.session.exec = Some(exec);
-                    return;
-                }
-            }
-            Piece::One { parcel, at } => {
-                let parcel = exec.parcels[*parcel].as_ref();
-                let parcel = parcel.expect("all batches are home");
-                let (from, to) = parcel.between(*at, *at + 1);
-                reply.append(&parcel.reply, from, to);
-            }
-            Piece::Many { parts, keys, merge } => {
-                let answers: Vec<_> = parts
-                    .iter()
-                    .map(|(shard, parcel, at)| {
-                        let parcel = exec.parcels[*parcel].as_ref();
-                        let parcel = parcel.expect("all batches are home");
-                        let (from, to) = parcel.between(*at, *at + 1);
-                        Answered {
-                            shard: *shard,
-                            reply: &parcel.reply,
-                            from,
-                            to,
-                            weight: parcel.part.weight as u64,
-                        }
-                    })
-                    .collect();
-                self::merge(reply, *merge, &answers, keys, core.shard.random());
-            }
+        if !matches!(exec.plan.pieces[at], Piece::Host) {
+            exec.plan.write(core, reply, at);
+            continue;
+        }
+        let queue = exec.queue.as_ref().expect("such commands are at home");
+        run_host(core, client, reply, queue, at);
+        if client.held.is_some() {
+            client.session.exec = Some(exec);
+            return;
         }
     }
     exec.dispose(core);
 }
 
 /// Runs a queued command that is not on data.
-fn run_host(core: &mut Core, client: &mut Client, reply: &mut Reply, exec: &Exec, at: usize) {
+pub fn run_host(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    queue: &Parcel,
+    at: usize,
+) {
     let process = Arc::clone(&core.process);
-    let queue = exec.queue.as_ref().expect("such commands are at home");
     let (entry, args) = queue.command(at);
     let entry = &process.table.entries()[entry];
     client.session.last_command = Some(entry.index);
@@ -852,29 +497,6 @@ fn run_host(core: &mut Core, client: &mut Client, reply: &mut Reply, exec: &Exec
     watch.stop(core);
     if let Err(error) = outcome {
         dispatch::fail(core, reply, entry.index, &error);
-    }
-}
-
-impl Exec {
-    /// Its commands on data have run, or will not.
-    fn arrive(&mut self, core: &mut Core) {
-        if core.afloat.arrive(self.tide) {
-            super::survey::ebb(core);
-        }
-        multi::release(core, std::mem::take(&mut self.watched));
-    }
-
-    /// It was given up before it began.
-    fn end(mut self, core: &mut Core) {
-        self.arrive(core);
-        self.dispose(core);
-    }
-
-    fn dispose(self, core: &mut Core) {
-        let parcels = self.parcels.into_iter().flatten();
-        for parcel in parcels.chain(self.queue) {
-            core.stock.put_parcel(parcel);
-        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod aside;
 pub mod exec;
 pub mod flight;
 pub mod parcel;
+pub mod plan;
 pub mod route;
 pub mod survey;
 pub mod tx;
@@ -22,6 +23,7 @@ use crate::clients::{Client, Held, Special};
 use crate::core::{self, Arrival, Core, HostHandler};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
 use crate::pubsub::{self, Change};
+use crate::scripting::{self, Visit};
 use crate::session::multi;
 use command::table::{Entry, Run};
 use command::{Flags, Form};
@@ -48,6 +50,8 @@ pub enum Request {
     },
     /// What has changed in the subscriptions there, of which nobody waits to hear.
     Subscriptions(Vec<Change>),
+    /// A script whose keys are all there.
+    Script(Box<Visit>),
     /// Keys there, by database and hash, are watched once less.
     Unwatch(Vec<(usize, u64)>),
 }
@@ -67,6 +71,7 @@ impl Request {
 pub enum Answer {
     Calls(Box<Parcel>),
     Transaction(Message<Box<Parcel>>),
+    Script(Box<Visit>),
     Told {
         id: u64,
         finding: Box<Finding>,
@@ -83,6 +88,8 @@ pub enum Parked {
     /// Commands of another shard's client, as far as they have not run.
     Parcel(ShardId, Box<Parcel>),
     Question(Asker, Box<Question>),
+    /// A script from this shard.
+    Script(usize, Box<Visit>),
 }
 
 pub type Waiting = HashMap<Waiter, Parked, ahash::RandomState>;
@@ -220,7 +227,7 @@ fn must_lock(
 }
 
 /// The locks under which a command on this shard's keys runs.
-fn wanted(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Want {
+pub fn wanted(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Want {
     let way = core.ways[entry.index];
     let name = |i| Name(core.shard.key(args.get(i)).hash);
     match way.keys {
@@ -244,7 +251,7 @@ fn wanted(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Want {
 }
 
 /// Whether a call reads keys that it does not name.
-fn reads_any_key(entry: &Entry<HostHandler>, args: Args<'_>) -> bool {
+pub fn reads_any_key(entry: &Entry<HostHandler>, args: Args<'_>) -> bool {
     let unspecified = entry.spec.unspecified.map(|find| find(args));
     unspecified.is_some_and(|found| found.any_key)
 }
@@ -352,6 +359,7 @@ fn receive_answers(core: &mut Core) {
         for (from, answer) in answers.drain(..) {
             match answer {
                 Answer::Calls(parcel) => land(core, from, parcel),
+                Answer::Script(visit) => scripting::back(core, visit),
                 Answer::Transaction(message) => {
                     core.engine.receive(from as ShardId, message);
                     act(core);
@@ -428,6 +436,10 @@ fn take(core: &mut Core, from: usize, request: Request) {
         }
         Request::Adopt(arrival) => core.requests.push(core::Request::Adopt(arrival)),
         Request::Subscriptions(changes) => pubsub::note(core, from, &changes),
+        Request::Script(visit) => {
+            scripting::visit(core, from, visit);
+            act(core);
+        }
         Request::Unwatch(hashes) => multi::unwatch_here(core, &hashes),
         Request::Ask { id, question } => {
             survey::hear(core, Asker { shard: from, id }, question);
@@ -461,6 +473,8 @@ pub fn act(core: &mut Core) {
             } => {
                 if core.transactions.contains_key(&tx) {
                     tx::finish(core, tx, parts);
+                } else if core.programs.contains_key(&tx) {
+                    scripting::program::finish(core, tx, outcome);
                 } else {
                     exec::finish(core, tx, parts, outcome);
                 }
@@ -469,8 +483,21 @@ pub fn act(core: &mut Core) {
                 tx,
                 attempt,
                 answer,
-            } => exec::step(core, tx, attempt, answer),
-            Action::Commit { tx, .. } => core.engine.committed(tx),
+            } => {
+                if core.programs.contains_key(&tx) {
+                    scripting::program::step(core, tx, attempt, answer);
+                } else {
+                    exec::step(core, tx, attempt, answer);
+                }
+            }
+            Action::Commit { tx, .. } => {
+                scripting::keep(core, tx);
+                core.engine.committed(tx);
+            }
+            Action::Undo { tx } => {
+                scripting::undo(core, tx);
+                core.engine.undone(tx);
+            }
             Action::Resume(waiter) => resume(core, waiter),
             // Nobody reads effects by their epochs.
             Action::Seal { .. } => {}
@@ -483,7 +510,6 @@ pub fn act(core: &mut Core) {
             } => blocking::serve(core, spot, claim, time_ms),
             Action::Woken { claim, payload } => blocking::woken(core, claim, payload),
             Action::Forgotten { claim } => blocking::forget(core, claim),
-            Action::Undo { .. } => unreachable!("no program starts again"),
         }
     }
     core.note_locks();
@@ -498,6 +524,7 @@ fn resume(core: &mut Core, waiter: Waiter) {
         Some(Parked::Question(asker, question)) => {
             survey::resume(core, waiter, asker, &question);
         }
+        Some(Parked::Script(from, visit)) => scripting::resume(core, waiter, from, visit),
         Some(Parked::Client(Sender { conn, client })) => {
             match core.clients.get_mut(conn).filter(|c| c.id == client) {
                 Some(client) => {

@@ -86,6 +86,12 @@ pub struct Part {
     /// In a program: the shard that it goes to, and whether it gives back what was lent.
     pub shard: ShardId,
     pub applies: bool,
+    /// What it changes may have to be undone.
+    pub saves: bool,
+    /// It was not executed: what it would have changed is too big to be saved.
+    pub too_big: bool,
+    /// For each key of the whole command, whether the command writes it.
+    pub writes: Vec<bool>,
     /// Those who wait for the part's keys from now on.
     pub arrivals: Option<Arrivals>,
     /// The client's command is to begin again: it could not be executed for this key alone.
@@ -109,6 +115,9 @@ impl Part {
         self.watches.clear();
         self.parcel = 0;
         self.applies = false;
+        self.saves = false;
+        self.too_big = false;
+        self.writes.clear();
         self.arrivals = None;
         self.again = false;
     }

@@ -17,6 +17,7 @@ use crate::blocking::{self, Arrivals};
 use crate::clients::{Client, Held};
 use crate::core::{Core, HostHandler};
 use crate::dispatch;
+use crate::scripting;
 use crate::stats::Ticks;
 use command::blocking::Wait;
 use command::context::Settings;
@@ -64,6 +65,7 @@ pub fn begin(
     args: Args<'_>,
 ) {
     let mut keys = std::mem::take(&mut core.places);
+    let mut like = core.stock.parcel(client, protocol);
     let wait = entry.spec.blocking.map_or(Ok(Wait::No), |blocking| {
         (blocking.wait)(args, core.shard.now_ms())
     });
@@ -82,7 +84,7 @@ pub fn begin(
             )
         }
         Form::Gather(..) => {
-            let mut parts = cut(core, client, protocol, entry, args, &keys, 0);
+            let mut parts = cut(core, &like, entry, args, &keys, 0);
             let other = other_database(core, client.db, form, args);
             for part in &mut parts {
                 part.payload.part.reaches(client.db, other);
@@ -94,17 +96,16 @@ pub fn begin(
                 super::Keys::Each { step } => step,
                 _ => 1,
             };
-            (
-                kind(writes),
-                cut(core, client, protocol, entry, args, &keys, step),
-            )
+            (kind(writes), cut(core, &like, entry, args, &keys, step))
         }
     };
-    let whole = matches!(form, Form::Gather(..)).then(|| {
-        let mut whole = core.stock.parcel(client, protocol);
-        whole.push(entry.index, args);
-        whole
-    });
+    let whole = if matches!(form, Form::Gather(..)) {
+        like.push(entry.index, args);
+        Some(like)
+    } else {
+        core.stock.put_parcel(like);
+        None
+    };
     let tx = core.engine.begin(kind, parts);
     core.note_locks();
     let pending = Pending {
@@ -159,8 +160,7 @@ fn everywhere(
 /// command's name before all, or for a step of 0 the keys alone.
 pub fn cut(
     core: &mut Core,
-    client: &Client,
-    protocol: Protocol,
+    like: &Parcel,
     entry: &Entry<HostHandler>,
     args: Args<'_>,
     keys: &[Placed],
@@ -172,7 +172,7 @@ pub fn cut(
         let at = match parts.iter().position(|part| part.shard == shard) {
             Some(at) => at,
             None => {
-                let mut payload = core.stock.parcel(client, protocol);
+                let mut payload = core.stock.like(like);
                 if step > 0 {
                     payload.pack().add(args, 0);
                 }
@@ -238,7 +238,12 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
         }
         Stage::Apply => apply(core, &mut payload),
         Stage::Call if payload.part.applies => apply(core, &mut payload),
-        Stage::Call => lend(core, &mut payload),
+        Stage::Call => {
+            payload.part.too_big = payload.part.saves && !scripting::save_part(core, tx, &payload);
+            if !payload.part.too_big {
+                lend(core, &mut payload);
+            }
+        }
         Stage::Check => unreachable!("only an EXEC checks"),
     }
     let ticks = Ticks::now().since(started);
@@ -596,7 +601,7 @@ impl<'a> Answered<'a> {
         }
     }
 
-    fn write(&self, reply: &mut Reply) {
+    pub fn write(&self, reply: &mut Reply) {
         reply.append(self.reply, self.from, self.to);
     }
 

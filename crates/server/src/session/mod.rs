@@ -10,6 +10,7 @@ pub mod memory;
 pub mod multi;
 pub mod pubsub;
 pub mod report;
+pub mod script;
 pub mod server;
 
 use crate::core::HostHandler;
@@ -30,6 +31,7 @@ pub fn rows() -> Vec<Row<HostHandler>> {
     rows.extend(memory::rows());
     rows.extend(multi::rows());
     rows.extend(pubsub::rows());
+    rows.extend(script::rows());
     rows.extend(server::rows());
     rows
 }

@@ -9,6 +9,7 @@ use crate::core::{Core, Host, HostHandler};
 use crate::remote::parcel::Parcel;
 use crate::remote::survey::{self, Finding, Findings, Topic, Whom};
 use crate::remote::{Request, exec};
+use crate::scripting;
 use command::keyspec::{KeyFlags, KeySpec};
 use command::spec::Argument;
 use command::table::{Entry, Row, Run};
@@ -101,6 +102,8 @@ pub struct Multi {
     pub flags: u32,
     /// One of them is not on data.
     pub has_host: bool,
+    /// One of them runs a script.
+    pub has_script: bool,
     /// Bytes of their arguments.
     pub bytes: usize,
 }
@@ -137,6 +140,7 @@ pub fn queue(
     multi.queue.push(entry.index, args);
     multi.flags |= entry.spec.flags.0;
     multi.has_host |= !matches!(entry.run, Run::Data(_));
+    multi.has_script |= scripting::is_script(entry);
     multi.bytes += args.iter().map(<[u8]>::len).sum::<usize>();
     reply.simple("QUEUED");
     true

@@ -1,0 +1,288 @@
+//! A script that runs on the data of one shard, in one go.
+
+use super::{Before, Call, TRUSTED, admit, answer_host, bytes_of, fresh, put_back, save_into};
+use crate::clients::Client;
+use crate::core::{Core, Host};
+use crate::dispatch::{self, Perform, Watch};
+use crate::remote::exec::{are_as_seen, run_host};
+use crate::remote::parcel::Parcel;
+use crate::remote::route::To;
+use crate::remote::{self, form_of};
+use crate::session::multi::{self, WatchedKey};
+use ::script::{Request, Run as Machine, Turn};
+use command::table::Run;
+use command::{Error, Flags};
+use engine::locks::{Name, Want};
+use resp::{Args, Protocol, Reply};
+use std::sync::Arc;
+
+/// Whose script it is.
+#[derive(Clone, Copy)]
+pub struct Site {
+    pub db: usize,
+    pub protocol: Protocol,
+}
+
+impl Site {
+    pub fn of(client: &Client, protocol: Protocol) -> Site {
+        Site {
+            db: client.db,
+            protocol,
+        }
+    }
+
+    pub fn of_parcel(parcel: &Parcel) -> Site {
+        Site {
+            db: parcel.db,
+            protocol: parcel.reply.protocol(),
+        }
+    }
+}
+
+/// How a run has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    Done,
+    /// It needs keys that are elsewhere, or locked; it has changed nothing.
+    Wanders,
+}
+
+/// Why a command of a script was not executed here.
+enum Refusal {
+    /// The script is told.
+    Error(Error),
+    Wanders,
+}
+
+/// Runs a call all keys of which are here, and free or locked for it.
+pub fn run(core: &mut Core, site: &Site, call: &Call, args: Args<'_>, reply: &mut Reply) -> Ran {
+    let mut machine = match call.start(core, args) {
+        Ok(machine) => machine,
+        Err(error) => {
+            core.reply_error(reply, &error);
+            return Ran::Done;
+        }
+    };
+    let mut client = core.scripting.take_client(core.now_ms());
+    client.db = site.db;
+    let mut own = Own {
+        client,
+        saved: Vec::new(),
+        trusted: core.alone || call.habit.stayed >= TRUSTED,
+        changed_big: false,
+        names: match core.engine.is_plain() {
+            true => Vec::new(),
+            false => call
+                .keys(args)
+                .map(|key| Name(core.shard.key(key).hash))
+                .collect(),
+        },
+    };
+    let ran = drive(core, call, &mut machine, &mut own);
+    core.scripting.client = Some(own.client);
+    if ran == Ran::Wanders {
+        put_back(core, own.saved);
+        return ran;
+    }
+    if machine.turn() == Some(Turn::Failed) {
+        let error = Error::bytes(machine.error());
+        core.stats
+            .count_error(&String::from_utf8_lossy(error.text()));
+    }
+    machine.write(reply);
+    ran
+}
+
+/// What a run has to itself.
+struct Own {
+    client: Box<Client>,
+    saved: Vec<Before>,
+    /// It may change what is too big to be saved.
+    trusted: bool,
+    /// It has, so it cannot be undone.
+    changed_big: bool,
+    /// The names for whose locks it has waited.
+    names: Vec<Name>,
+}
+
+impl Own {
+    /// Whether it has the locks of all these.
+    fn has(&self, want: &Want) -> bool {
+        match want {
+            Want::Keys(keys) => keys.iter().all(|(name, _)| self.names.contains(name)),
+            Want::Whole(_) => false,
+        }
+    }
+}
+
+fn drive(core: &mut Core, call: &Call, machine: &mut Machine, own: &mut Own) -> Ran {
+    let mut turn = machine.resume();
+    loop {
+        turn = match turn {
+            Turn::Asked(Request::Call | Request::Pcall) => {
+                let mut reply = std::mem::take(&mut core.scripting.reply);
+                fresh(&mut reply, machine.protocol());
+                let executed = execute(core, call, machine, own, &mut reply);
+                if executed {
+                    turn = machine.answer(&bytes_of(&reply));
+                }
+                core.scripting.reply = reply;
+                if !executed {
+                    return Ran::Wanders;
+                }
+                turn
+            }
+            Turn::Asked(request) => {
+                let answer = answer_host(core, request, machine);
+                machine.answer(answer)
+            }
+            Turn::Paused => machine.resume(),
+            Turn::Done | Turn::Failed => return Ran::Done,
+        };
+    }
+}
+
+/// Executes the command that the script asks for; false if that cannot be done here.
+fn execute(
+    core: &mut Core,
+    call: &Call,
+    machine: &Machine,
+    own: &mut Own,
+    reply: &mut Reply,
+) -> bool {
+    let mut pack = std::mem::take(&mut core.scripting.call);
+    pack.clear();
+    machine.args().iter().for_each(|arg| pack.add_bytes(arg));
+    pack.end();
+    let executed = command(core, call, own, pack.command(0), reply);
+    core.scripting.call = pack;
+    match executed {
+        Ok(()) => true,
+        Err(Refusal::Error(error)) => {
+            core.reply_error(reply, &error);
+            true
+        }
+        Err(Refusal::Wanders) if own.changed_big => {
+            // Rare: a script that has stayed here many times, and then does not.
+            let error = Error::fixed(
+                "ERR Script needs a key of another shard after it has changed a big value; name the \
+                 key, or run it again",
+            );
+            core.scripting.note(call, false);
+            core.reply_error(reply, &error);
+            true
+        }
+        Err(Refusal::Wanders) => false,
+    }
+}
+
+fn command(
+    core: &mut Core,
+    call: &Call,
+    own: &mut Own,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Result<(), Refusal> {
+    let process = Arc::clone(&core.process);
+    let entry = admit(&process.table, call, args).map_err(Refusal::Error)?;
+    let form = match entry.run {
+        Run::Data(form) => form,
+        _ => {
+            run_for_script(core, &mut own.client, reply, entry.index, args);
+            return Ok(());
+        }
+    };
+    if !core.alone {
+        match remote::place(core, entry, args) {
+            To::Anywhere => {}
+            To::Shard(shard) if shard == core.me => {}
+            _ => return Err(Refusal::Wanders),
+        }
+        if remote::reads_any_key(entry, args) {
+            return Err(Refusal::Wanders);
+        }
+    }
+    if !core.engine.is_plain() {
+        let want = remote::wanted(core, entry, args);
+        if !core.engine.may_run_all(&want) && !own.has(&want) {
+            return Err(Refusal::Wanders);
+        }
+    }
+    let db = own.client.db;
+    if !core.alone
+        && entry.spec.flags.has(Flags::WRITE)
+        && !own.changed_big
+        && !save_into(core, &mut own.saved, db, entry, args)
+    {
+        if !own.trusted {
+            return Err(Refusal::Wanders);
+        }
+        own.changed_big = true;
+    }
+    let mut watch = Watch::start();
+    watch.next(core, entry.index);
+    let perform = Perform::new(form, None);
+    dispatch::execute_here(core, db, reply, entry, perform, args);
+    watch.stop(core);
+    Ok(())
+}
+
+/// Runs a command that is not on data for a script. What would be answered later cannot be waited for.
+pub fn run_for_script(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    entry: usize,
+    args: Args<'_>,
+) {
+    let mark = reply.mark();
+    let process = Arc::clone(&core.process);
+    let entry = &process.table.entries()[entry];
+    client.session.last_command = Some(entry.index);
+    let outcome = match entry.run {
+        Run::Host(handler) => handler(&mut Host {
+            core,
+            client,
+            reply,
+            args,
+        }),
+        _ => Err(Error::arity(&entry.full_name)),
+    };
+    if let Err(error) = outcome {
+        dispatch::fail(core, reply, entry.index, &error);
+    }
+    if client.held.take().is_some() {
+        client.survey = None;
+        reply.rewind(mark);
+        let error = Error::fixed(
+            "ERR This command asks all shards, and cannot be called from a script that runs on one",
+        );
+        core.reply_error(reply, &error);
+    }
+}
+
+/// Executes a queue with scripts where there is one shard: one command after the other.
+pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
+    let core = &mut *host.core;
+    if !are_as_seen(core, &watched) {
+        host.reply.null_array();
+    } else {
+        let process = Arc::clone(&core.process);
+        host.reply.array(queue.len());
+        for at in 0..queue.len() {
+            let (entry, args) = queue.command(at);
+            let entry = &process.table.entries()[entry];
+            if let Run::Data(_) = entry.run {
+                let mut watch = Watch::start();
+                watch.next(core, entry.index);
+                let perform = Perform::new(form_of(entry), None);
+                dispatch::execute_here(core, host.client.db, host.reply, entry, perform, args);
+                watch.stop(core);
+            } else {
+                run_host(core, host.client, host.reply, &queue, at);
+            }
+        }
+    }
+    multi::release(core, watched);
+    core.stock.put_parcel(queue);
+}

@@ -1,0 +1,329 @@
+//! A script, or an EXEC with scripts in it, as a program of the engine: each command is executed where
+//! its keys are, under locks that are kept until all of it is over.
+
+use super::here::run_for_script;
+use super::{Call, admit, answer_host, bytes_of, fresh, is_script};
+use crate::clients::{Client, Held};
+use crate::core::{Core, HostHandler};
+use crate::remote::exec::{call, reserve};
+use crate::remote::parcel::{Parcel, Sender};
+use crate::remote::plan::Plan;
+use crate::remote::{self, is_silent};
+use crate::session::connection;
+use crate::session::multi::{self, WatchedKey};
+use ::script::{Request, Run as Machine, Turn};
+use command::Error;
+use command::table::{Entry, Run};
+use engine::locks::Want;
+use engine::tx::{Answer, Outcome, ShardId, Step, TxId};
+use resp::reply::Mark;
+use resp::{Args, Pack, Protocol, Reply};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub struct Program {
+    sender: Sender,
+    silent: bool,
+    /// The commands: one, or the queue of an EXEC.
+    items: Box<Parcel>,
+    is_exec: bool,
+    watched: Vec<WatchedKey>,
+    tide: u64,
+    /// The command that runs now, and the client's database.
+    item: usize,
+    db: usize,
+    /// The script that it runs, and what that waits for.
+    running: Option<Running>,
+    plan: Option<Plan>,
+    /// Of all commands that have run.
+    reply: Reply,
+    /// It is to hold the token before it goes on.
+    presses: bool,
+}
+
+struct Running {
+    call: Call,
+    machine: Machine,
+    client: Box<Client>,
+}
+
+pub type Programs = HashMap<TxId, Box<Program>, ahash::RandomState>;
+
+/// Begins the program of a client: `wants` is what it is known to need.
+pub fn begin(
+    core: &mut Core,
+    client: &mut Client,
+    items: Box<Parcel>,
+    wants: Vec<(ShardId, Want)>,
+    watched: Vec<WatchedKey>,
+    is_exec: bool,
+) {
+    let program = Program {
+        sender: Sender::of(client),
+        silent: is_silent(client),
+        reply: Reply::new(items.reply.protocol()),
+        items,
+        is_exec,
+        tide: core.afloat.depart(),
+        item: 0,
+        db: client.db,
+        running: None,
+        plan: None,
+        presses: false,
+        watched,
+    };
+    let reserved = reserve(core, wants, &program.watched);
+    let tx = core.engine.begin_program(reserved);
+    core.note_locks();
+    core.programs.insert(tx, Box::new(program));
+    core.stats.transactions += 1;
+    client.transaction = Some(tx);
+    client.held = Some(Held::Remote);
+}
+
+/// The program goes on.
+pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>) {
+    let Some(mut program) = core.programs.remove(&tx) else {
+        unreachable!("a program is known until it has finished");
+    };
+    let presses = core.engine.is_pressing(tx);
+    let step = match answer {
+        Answer::Start => {
+            program.reset(core);
+            match program.presses && !presses {
+                true => Step::Press,
+                false => program.go_on(core, presses),
+            }
+        }
+        Answer::Value(parcel) if parcel.part.too_big => {
+            core.stock.put_parcel(parcel);
+            program.presses = true;
+            Step::Press
+        }
+        Answer::Value(parcel) => {
+            if let Some(plan) = &mut program.plan {
+                plan.take_home(core, parcel);
+            }
+            program.go_on(core, presses)
+        }
+        Answer::Resumed => program.go_on(core, presses),
+    };
+    core.programs.insert(tx, program);
+    core.engine.step(tx, attempt, step);
+}
+
+impl Program {
+    /// Makes it begin again: nothing of what it has done has happened.
+    fn reset(&mut self, core: &mut Core) {
+        self.item = 0;
+        self.running = None;
+        if let Some(plan) = self.plan.take() {
+            plan.dispose(core);
+        }
+        self.reply.clear();
+        self.db = self.items.db;
+        if self.is_exec {
+            self.reply.array(self.items.len());
+        }
+    }
+
+    /// Runs until something is to be done on a shard, or all is done.
+    fn go_on(&mut self, core: &mut Core, presses: bool) -> Step<Box<Parcel>> {
+        let process = Arc::clone(&core.process);
+        loop {
+            if let Some(mut plan) = self.plan.take() {
+                if let Some(mut errand) = plan.next(core) {
+                    self.plan = Some(plan);
+                    errand.payload.part.saves = !presses;
+                    let whole = matches!(errand.want, Want::Whole(_));
+                    if whole && errand.want.writes() && !presses {
+                        self.presses = true;
+                        return Step::Press;
+                    }
+                    return call(errand);
+                }
+                self.executed(core, plan);
+                continue;
+            }
+            if let Some(running) = &mut self.running {
+                match running.machine.turn() {
+                    Some(Turn::Asked(Request::Call | Request::Pcall)) => {
+                        self.plan = self.ask(core);
+                    }
+                    Some(Turn::Asked(request)) => {
+                        let answer = answer_host(core, request, &running.machine);
+                        running.machine.answer(answer);
+                    }
+                    None | Some(Turn::Paused) => {
+                        running.machine.resume();
+                    }
+                    Some(Turn::Done | Turn::Failed) => self.end_script(core),
+                }
+                continue;
+            }
+            if self.item == self.items.len() {
+                return Step::Done;
+            }
+            let (entry, args) = self.items.command(self.item);
+            let entry = &process.table.entries()[entry];
+            match entry.run {
+                _ if is_script(entry) => match start(core, args, self.db) {
+                    Ok(running) => self.running = Some(running),
+                    Err(error) => {
+                        core.reply_error(&mut self.reply, &error);
+                        self.item += 1;
+                    }
+                },
+                Run::Data(_) => self.plan = Some(plan(core, &self.items, self.db, entry, args)),
+                _ => {
+                    self.run_host(core);
+                    self.item += 1;
+                }
+            }
+        }
+    }
+
+    /// A command on data has been executed: its reply is the script's, or the program's.
+    fn executed(&mut self, core: &mut Core, plan: Plan) {
+        match &mut self.running {
+            None => {
+                plan.write(core, &mut self.reply, 0);
+                self.item += 1;
+            }
+            Some(running) => {
+                let mut reply = std::mem::take(&mut core.scripting.reply);
+                fresh(&mut reply, running.machine.protocol());
+                plan.write(core, &mut reply, 0);
+                running.machine.answer(&bytes_of(&reply));
+                core.scripting.reply = reply;
+            }
+        }
+        plan.dispose(core);
+    }
+
+    /// Plans the command that the script asks for, or answers it at once.
+    fn ask(&mut self, core: &mut Core) -> Option<Plan> {
+        let running = self.running.as_mut()?;
+        let process = Arc::clone(&core.process);
+        let mut command = Pack::default();
+        let asked = running.machine.args().iter();
+        asked.for_each(|arg| command.add_bytes(arg));
+        command.end();
+        let args = command.command(0);
+        let mut reply = Reply::new(running.machine.protocol());
+        match admit(&process.table, &running.call, args) {
+            Err(error) => core.reply_error(&mut reply, &error),
+            Ok(entry) => {
+                if let Run::Data(_) = entry.run {
+                    let like = like(core, &self.items, running.machine.protocol());
+                    let plan = plan(core, &like, running.client.db, entry, args);
+                    core.stock.put_parcel(like);
+                    return Some(plan);
+                }
+                run_for_script(core, &mut running.client, &mut reply, entry.index, args);
+            }
+        }
+        running.machine.answer(&bytes_of(&reply));
+        None
+    }
+
+    fn end_script(&mut self, core: &mut Core) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        if running.machine.turn() == Some(Turn::Failed) {
+            let error = running.machine.error();
+            core.stats.count_error(&String::from_utf8_lossy(&error));
+        }
+        running.machine.write(&mut self.reply);
+        core.scripting.client = Some(running.client);
+        self.item += 1;
+    }
+
+    /// Runs a command of an EXEC that is not on data.
+    fn run_host(&mut self, core: &mut Core) {
+        let process = Arc::clone(&core.process);
+        let (entry, args) = self.items.command(self.item);
+        let entry = &process.table.entries()[entry];
+        let mut client = core.scripting.take_client(core.now_ms());
+        client.db = self.db;
+        run_for_script(core, &mut client, &mut self.reply, entry.index, args);
+        if entry.spec.name == "select"
+            && let Ok(db) = connection::database(core, args)
+        {
+            self.db = db;
+        }
+        core.scripting.client = Some(client);
+    }
+}
+
+fn start(core: &mut Core, args: Args<'_>, db: usize) -> Result<Running, Error> {
+    let call = Call::parse(core, args)?;
+    let machine = call.start(core, args)?;
+    let mut client = core.scripting.take_client(core.now_ms());
+    client.db = db;
+    Ok(Running {
+        call,
+        machine,
+        client,
+    })
+}
+
+/// A parcel of the program's client, for answers in a protocol.
+fn like(core: &mut Core, items: &Parcel, protocol: Protocol) -> Box<Parcel> {
+    let mut like = core.stock.like(items);
+    like.reply.set_protocol(protocol);
+    like
+}
+
+fn plan(
+    core: &mut Core,
+    like: &Parcel,
+    db: usize,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+) -> Plan {
+    let mut plan = Plan::default();
+    plan.push(core, like, db, entry, args);
+    plan.end_batches();
+    plan
+}
+
+/// Every shard has released: the client is answered.
+pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
+    let Some(program) = core.programs.remove(&tx) else {
+        unreachable!("a program is known until it has finished");
+    };
+    let Program {
+        sender,
+        silent,
+        items,
+        watched,
+        tide,
+        mut reply,
+        db,
+        ..
+    } = *program;
+    if core.afloat.arrive(tide) {
+        remote::survey::ebb(core);
+    }
+    multi::release(core, watched);
+    if outcome == Outcome::Aborted {
+        reply.clear();
+        reply.null_array();
+    }
+    core.stock.put_parcel(items);
+    let client = core.clients.get_mut(sender.conn);
+    let Some(client) = client.filter(|client| client.id == sender.client) else {
+        return;
+    };
+    client.transaction = None;
+    client.db = db;
+    if client.reply.is_empty() {
+        client.reply.put_buffer(core.spare.take());
+    }
+    if !silent {
+        client.reply.append(&reply, Mark::default(), reply.mark());
+    }
+    core.clients.mark(sender.conn);
+}
