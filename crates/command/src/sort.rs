@@ -4,9 +4,10 @@
 //! All elements are copied into one buffer first, and then sorted as rows that say where they are in
 //! it, so that the keys of BY and GET can be looked up meanwhile.
 //!
-//! A pattern names keys that nobody knows before the elements are read. With several shards they must
-//! be where the command runs: the pattern has to have the hash tag of all keys that it names. As those
-//! of the pattern are not locked by name, the whole shard is ([`Unspecified::any_key`]).
+//! A pattern names keys that nobody knows before the elements are read. With several shards, and if the
+//! pattern has the hash tag of all keys that it names, the whole shard is locked on which they are
+//! ([`Unspecified::any_key`]). Otherwise the host finds out what the keys are ([`names`]) and has all of
+//! them at one place when the handler runs.
 
 use crate::context::Context;
 use crate::error::Error;
@@ -139,7 +140,30 @@ fn unspecified(args: Args<'_>) -> Unspecified {
     Unspecified {
         destination: request.destination,
         any_key: request.patterns().next().is_some(),
+        searches: request.check_placement(args).is_err(),
     }
+}
+
+/// The keys that the patterns of a call name with the elements that are there.
+pub fn names(ctx: &mut Context<'_>) -> Vec<Vec<u8>> {
+    let stores = ctx.args.is(0, "SORT");
+    let key = ctx.key(1);
+    let Ok(mut request) = Request::read(ctx.args, stores) else {
+        return Vec::new();
+    };
+    let Ok(rows) = Rows::load(ctx, key, &mut request) else {
+        return Vec::new();
+    };
+    let mut names = Vec::new();
+    for pattern in request.patterns() {
+        if let Pattern::Key { before, after, .. } = pattern {
+            let elements = rows.rows.iter().map(|row| rows.at(row.element));
+            names.extend(elements.map(|element| [before, element, after].concat()));
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// How many elements are sorted. Who looks up keys by patterns has to be where these are.

@@ -130,6 +130,8 @@ pub struct Unspecified {
     pub destination: Option<usize>,
     /// It may read any key of the shard on which it runs.
     pub any_key: bool,
+    /// The keys that it reads may be on any shard; [`crate::sort::names`] finds them.
+    pub searches: bool,
 }
 
 /// Since when a command has a better one, and which, as in "`SET` with the `NX` argument".

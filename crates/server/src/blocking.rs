@@ -15,7 +15,8 @@ use crate::core::{Core, HostHandler};
 use crate::dispatch::{self, Perform};
 use crate::remote::parcel::{Parcel, Sender, Stock};
 use crate::remote::route::To;
-use crate::remote::{self, form_of, is_silent, tx};
+use crate::remote::{self, Pass, form_of, is_silent, tx};
+use crate::scripting;
 use command::blocking::Wait;
 use command::table::Entry;
 use command::{Blocking, Context, Effect, Form};
@@ -106,6 +107,10 @@ pub fn execute(
         client.session.commands -= 1;
         return false;
     };
+    if let Pass::Busy = pass {
+        core.reply_error(reply, &scripting::busy());
+        return true;
+    }
     let mark = reply.mark();
     let perform = Perform::new(form, None);
     let mut watch = dispatch::Watch::start();

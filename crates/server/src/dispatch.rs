@@ -14,6 +14,7 @@ use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
 use crate::remote::route::{Keys, To};
 use crate::remote::{self, Pass, aside};
+use crate::scripting;
 use crate::session::{multi, pubsub};
 use crate::stats::Ticks;
 use command::blocking::Wait;
@@ -137,7 +138,8 @@ fn run(
                 break 'batch;
             }
             done += 1;
-            if core.engine.has_actions() {
+            // What concerns this client waits until it is in its place again.
+            if client.held.is_none() && core.engine.has_actions() {
                 remote::act(core);
             }
             if reply.len() >= OUTPUT_HIGH {
@@ -437,6 +439,15 @@ fn execute_routed(
     } else {
         to
     };
+    if to != To::Anywhere && remote::searches(core, entry, args) {
+        if core.flight.is_some() {
+            return false;
+        }
+        scripting::begin_command(core, client, reply.protocol(), entry, args);
+        client.session.commands += 1;
+        client.session.last_command = Some(entry.index);
+        return true;
+    }
     if let Some(blocking) = entry.spec.blocking
         && to != To::Anywhere
         && matches!((blocking.wait)(args, core.shard.now_ms()), Ok(wait) if wait != Wait::No)
@@ -472,6 +483,10 @@ fn execute_routed(
             let Some(pass) = remote::pass(core, client, entry, to, args) else {
                 return false;
             };
+            if let Pass::Busy = pass {
+                core.reply_error(reply, &scripting::busy());
+                return true;
+            }
             if let Pass::Granted(waiter) = pass
                 && aside::is_heavy(core, client.db, entry, args)
             {
@@ -595,7 +610,7 @@ fn execute_carefully(
             return true;
         }
     }
-    if multi::queue(client, reply, entry, args) {
+    if multi::queue(core, client, reply, entry, args) {
         return true;
     }
     if let Run::Data(form) = entry.run {

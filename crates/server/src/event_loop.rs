@@ -20,6 +20,7 @@ use crate::driver::{ConnId, Driver, Event, Output};
 use crate::listen::{self, Address, Listener};
 use crate::pubsub;
 use crate::remote;
+use crate::scripting;
 use crate::session::multi;
 use crate::stats::Ticks;
 use crate::tasks::Finish;
@@ -169,7 +170,10 @@ impl<D: Driver> EventLoop<D> {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if self.core.shard.has_trash() || self.cron.is_busy() || !self.core.clients.dirty.is_empty()
+        if self.core.shard.has_trash()
+            || self.cron.is_busy()
+            || !self.core.clients.dirty.is_empty()
+            || !self.core.scripting.paused.is_empty()
         {
             return Some(Duration::ZERO);
         }
@@ -325,6 +329,7 @@ impl<D: Driver> EventLoop<D> {
             blocking::note_changes(&mut self.core);
         }
         blocking::expire(&mut self.core);
+        scripting::program::go_on(&mut self.core);
         for _ in 0..TRASH_SLICES {
             if !self.core.shard.has_trash() {
                 break;

@@ -153,6 +153,7 @@ fn destination(args: Args<'_>, mut i: usize) -> Unspecified {
     Unspecified {
         destination,
         any_key: false,
+        searches: false,
     }
 }
 

@@ -259,6 +259,8 @@ accessors! {
     shards: usize = "shards";
     pipeline_order: PipelineOrder = "pipeline-order";
     busy_reply_scope: BusyReplyScope = "busy-reply-scope";
+    /// Milliseconds that a script may run before others are told; 0: for ever.
+    busy_reply_threshold: u64 = "busy-reply-threshold";
     databases: usize = "databases";
     dir: &Path = "dir";
     daemonize: bool = "daemonize";

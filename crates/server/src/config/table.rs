@@ -160,7 +160,7 @@ const PINNING: Support =
     NoEffect("threads run where the scheduler puts them: see taskset and CPUAffinity=");
 const RDMA: Support = NoEffect("there is no RDMA");
 const REPLICATION: Support = NoEffect("replication is not there yet");
-const SCRIPTS: Support = NoEffect("scripts are not there yet");
+const OLD_LUA: Support = NoEffect("functions that Redis has deprecated are not there");
 const SLOWLOG: Support = NoEffect("the slow log is not there yet");
 const SYSLOG: Support = NoEffect("logs go to the logfile or to standard output");
 const THREADS: Support = NoEffect("Shoal runs one thread per shard: see 'shards'");
@@ -205,7 +205,7 @@ pub static DIRECTIVES: &[Directive] = &[
     // Shards and threads.
     d("shards", int(0, 1024), "0", AtStart, Supported),
     d("pipeline-order", Choice(PipelineOrder::NAMES), "parallel", Anytime, Supported),
-    d("busy-reply-scope", Choice(BusyReplyScope::NAMES), "shard", Anytime, SCRIPTS),
+    d("busy-reply-scope", Choice(BusyReplyScope::NAMES), "shard", Anytime, Supported),
     d("io-threads", int(1, 128), "1", AtStart, THREADS),
     d("io-threads-do-reads", Switch, "no", AtStart, THREADS),
     d("prefetch-batch-max-size", int(0, 128), "16", Anytime, NoEffect("every batch is prefetched")),
@@ -301,8 +301,8 @@ pub static DIRECTIVES: &[Directive] = &[
     d("notify-keyspace-events", Kind::Events, "", Anytime, EVENTS),
 
     // Scripts.
-    d("busy-reply-threshold", COUNT, "5000", Anytime, SCRIPTS).alias("lua-time-limit"),
-    d("lua-enable-deprecated-api", Switch, "no", AtStart, SCRIPTS).hidden(),
+    d("busy-reply-threshold", COUNT, "5000", Anytime, Supported).alias("lua-time-limit"),
+    d("lua-enable-deprecated-api", Switch, "no", AtStart, OLD_LUA).hidden(),
 
     // Persistence.
     d("save", SavePoints, "3600 1 300 100 60 10000", Anytime, PERSISTENCE),

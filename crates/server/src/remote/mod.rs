@@ -100,6 +100,8 @@ pub enum Pass {
     Free,
     /// It has waited for its turn, and the locks are its own.
     Granted(Waiter),
+    /// None: a script runs for too long, and the command is refused.
+    Busy,
 }
 
 /// The form of a command that has come from another shard.
@@ -250,6 +252,12 @@ pub fn wanted(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Want {
     }
 }
 
+/// Whether a call reads keys that it does not name, and that may be on any shard.
+pub fn searches(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> bool {
+    let unspecified = entry.spec.unspecified.filter(|_| !core.alone);
+    unspecified.is_some_and(|find| find(args).searches)
+}
+
 /// Whether a call reads keys that it does not name.
 pub fn reads_any_key(entry: &Entry<HostHandler>, args: Args<'_>) -> bool {
     let unspecified = entry.spec.unspecified.map(|find| find(args));
@@ -273,6 +281,9 @@ pub fn pass(
     let Some(want) = must_lock(core, client.db, entry, args) else {
         return Some(Pass::Free);
     };
+    if core.scripting.slow > 0 {
+        return Some(Pass::Busy);
+    }
     // What is in the air lands first; then the command comes here again.
     if core.flight.is_none() {
         let waiter = core.park(want);
@@ -567,6 +578,15 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass:
             if matches!(pass, Pass::Free)
                 && let Some(want) = must_lock(core, db, entry, args)
             {
+                if core.scripting.slow > 0 {
+                    core.reply_error(reply, &scripting::busy());
+                    parcel.executed();
+                    if i + 1 == parcel.len() {
+                        core.node.send_reply(from.into(), Answer::Calls(parcel));
+                        break 'all;
+                    }
+                    continue;
+                }
                 let waiter = core.park(want);
                 core.parked.insert(waiter, Parked::Parcel(from, parcel));
                 break 'all;

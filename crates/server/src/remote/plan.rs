@@ -53,6 +53,8 @@ pub struct Gathering {
     /// Parts that are still to be lent, or given back.
     out: VecDeque<Errand>,
     combined: bool,
+    /// It reads keys that the values name which are lent first.
+    searches: bool,
 }
 
 /// Commands, cut and on their way.
@@ -115,6 +117,7 @@ impl Plan {
         let form = form_of(entry);
         let to = match super::place(core, entry, args) {
             To::Several if core.alone => To::Shard(core.me),
+            To::Shard(_) if super::searches(core, entry, args) => To::Several,
             to => to,
         };
         let mut keys = std::mem::take(&mut core.places);
@@ -246,6 +249,7 @@ impl Plan {
             },
             out,
             combined: false,
+            searches: super::searches(core, entry, args),
         };
         self.strides.push_back(Stride::Gather(Box::new(gathering)));
         Piece::One {
@@ -327,7 +331,10 @@ impl Plan {
         loop {
             if let Some(mut gathering) = self.gathering.take() {
                 if gathering.out.is_empty() && !gathering.combined {
-                    gathering.combine(core);
+                    match std::mem::take(&mut gathering.searches) {
+                        true => gathering.search(core),
+                        false => gathering.combine(core),
+                    }
                 }
                 if let Some(mut errand) = gathering.out.pop_front() {
                     errand.payload.part.shard = errand.shard;
@@ -391,6 +398,51 @@ impl Plan {
 }
 
 impl Gathering {
+    /// Finds out which further keys the command reads, and has them lent.
+    fn search(&mut self, core: &mut Core) {
+        self.work.settings.shards = 1;
+        let db = self.work.whole.db;
+        let names = self.work.names(&mut core.desk, core.shard.now_ms());
+        for name in names {
+            let known = self.work.parts.iter().any(|(_, part)| {
+                let args = part.command(0).1;
+                args.iter().any(|other| other == name)
+            });
+            if known {
+                continue;
+            }
+            let shard = core.placement.of(&name);
+            let place = self.work.keys.len();
+            self.work.keys.push(Placed {
+                at: usize::MAX,
+                shard,
+                writes: false,
+            });
+            let name_of = Name(core.shard.key(&name).hash);
+            let at = self.out.iter().position(|e| usize::from(e.shard) == shard);
+            let at = at.unwrap_or_else(|| {
+                let mut payload = core.stock.like(&self.work.whole);
+                payload.db = db;
+                payload.part.reaches(db, None);
+                self.out.push_back(Errand {
+                    shard: shard as ShardId,
+                    want: Want::default(),
+                    payload,
+                });
+                self.out.len() - 1
+            });
+            let errand = &mut self.out[at];
+            add(&mut errand.want, Want::key(name_of, Mode::Shared));
+            errand.payload.part.places.push(place as u32);
+            errand.payload.pack().add_bytes(&name);
+        }
+        let entry = self.work.whole.command(0).0;
+        for errand in &mut self.out {
+            errand.payload.end(entry);
+            errand.payload.part.writes = vec![false; self.work.keys.len()];
+        }
+    }
+
     /// Runs the command on what was lent, and has given back what has changed.
     fn combine(&mut self, core: &mut Core) {
         self.combined = true;

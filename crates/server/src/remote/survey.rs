@@ -18,6 +18,7 @@ use crate::blocking;
 use crate::clients::{Client, Closing, Held};
 use crate::core::{Core, Host};
 use crate::pubsub::{self, Change};
+use crate::scripting;
 use crate::session::client as clients;
 use crate::session::debug;
 use crate::session::multi;
@@ -65,6 +66,10 @@ pub enum Topic {
     Publish(pubsub::Kind),
     /// PUBSUB CHANNELS and NUMSUB.
     Channels(pubsub::Kind),
+    /// SCRIPT KILL and FUNCTION KILL.
+    KillScript {
+        functions: bool,
+    },
     /// WATCH.
     Watch,
     /// CLIENT UNBLOCK.
@@ -353,6 +358,14 @@ fn examine(
         Topic::Publish(kind) => subscriptions::publish_here(core, kind, question.args()),
         Topic::Unblock { client, with_error } => {
             Finding::Count(blocking::unblock_client(core, client, with_error).into())
+        }
+        Topic::KillScript { functions } => {
+            let killed = scripting::program::kill(core, functions);
+            let mut reply = Reply::default();
+            Finding::Reply(killed.map(|count| {
+                reply.int(count);
+                reply
+            }))
         }
         Topic::Watch => multi::watch_here(core, question.db, question.args()),
         Topic::Channels(kind) => subscriptions::channels_here(core, kind, question.args()),

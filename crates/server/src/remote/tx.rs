@@ -359,6 +359,33 @@ impl Work {
         (outcome, stats)
     }
 
+    /// The further keys that a command reads, which the values name that have been lent.
+    pub fn names(&mut self, desk: &mut Shard, now_ms: i64) -> Vec<Vec<u8>> {
+        desk.set_now(now_ms);
+        for (_, part) in &mut self.parts {
+            let (keys, part) = part.part_of();
+            for (db, i, loan) in &part.loans {
+                let key = desk.key(keys.get(*i));
+                desk.accept(*db, key, loan.as_ref());
+            }
+        }
+        let db = self.whole.db;
+        let (_, args, reply) = self.whole.split(0);
+        let names = command::sort::names(&mut Context {
+            shard: desk,
+            db,
+            args,
+            hash: None,
+            warm: false,
+            reply,
+            settings: &self.settings,
+        });
+        for (_, part) in &mut self.parts {
+            clear_desk(desk, part);
+        }
+        names
+    }
+
     /// Counts what was counted on the desk, and writes the error if there is one.
     pub fn account(&mut self, core: &mut Core, outcome: Result<Effect, Error>, stats: Stats) {
         core.shard.stats.hits += stats.hits;

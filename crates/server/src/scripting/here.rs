@@ -1,5 +1,6 @@
 //! A script that runs on the data of one shard, in one go.
 
+use super::program::{self, Begun, Running, Whom};
 use super::{Before, Call, TRUSTED, admit, answer_host, bytes_of, fresh, put_back, save_into};
 use crate::clients::Client;
 use crate::core::{Core, Host};
@@ -15,6 +16,7 @@ use command::{Error, Flags};
 use engine::locks::{Name, Want};
 use resp::{Args, Protocol, Reply};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Whose script it is.
 #[derive(Clone, Copy)]
@@ -45,6 +47,8 @@ pub enum Ran {
     Done,
     /// It needs keys that are elsewhere, or locked; it has changed nothing.
     Wanders,
+    /// It has run for so long that it goes on as a program, and answers later.
+    Slow,
 }
 
 /// Why a command of a script was not executed here.
@@ -54,8 +58,15 @@ enum Refusal {
     Wanders,
 }
 
-/// Runs a call all keys of which are here, and free or locked for it.
-pub fn run(core: &mut Core, site: &Site, call: &Call, args: Args<'_>, reply: &mut Reply) -> Ran {
+/// Runs a call all keys of which are here, and free or locked for it; for whom, if it goes on as a program.
+pub fn run(
+    core: &mut Core,
+    site: &Site,
+    call: &Call,
+    args: Args<'_>,
+    reply: &mut Reply,
+    whom: impl FnOnce() -> Whom,
+) -> Ran {
     let mut machine = match call.start(core, args) {
         Ok(machine) => machine,
         Err(error) => {
@@ -77,8 +88,33 @@ pub fn run(core: &mut Core, site: &Site, call: &Call, args: Args<'_>, reply: &mu
                 .map(|key| Name(core.shard.key(key).hash))
                 .collect(),
         },
+        started: Instant::now(),
     };
+    let changes = core.shard.changes();
     let ran = drive(core, call, &mut machine, &mut own);
+    if ran == Ran::Slow {
+        let wrote = core.shard.changes() != changes;
+        let Own {
+            client,
+            saved,
+            changed_big,
+            ..
+        } = own;
+        let running = Running {
+            call: call.clone(),
+            machine,
+            client,
+        };
+        let undoable = !changed_big && !core.alone;
+        let ran = Begun {
+            running,
+            saved,
+            wrote,
+            undoable,
+        };
+        program::adopt(core, site, args, whom(), ran);
+        return Ran::Slow;
+    }
     core.scripting.client = Some(own.client);
     if ran == Ran::Wanders {
         put_back(core, own.saved);
@@ -103,6 +139,7 @@ struct Own {
     changed_big: bool,
     /// The names for whose locks it has waited.
     names: Vec<Name>,
+    started: Instant,
 }
 
 impl Own {
@@ -113,6 +150,12 @@ impl Own {
             Want::Whole(_) => false,
         }
     }
+}
+
+/// Whether a script that began then runs for too long.
+pub fn is_slow(core: &Core, started: Instant) -> bool {
+    let most = core.config.busy_reply_threshold();
+    most > 0 && started.elapsed() >= Duration::from_millis(most)
 }
 
 fn drive(core: &mut Core, call: &Call, machine: &mut Machine, own: &mut Own) -> Ran {
@@ -135,6 +178,10 @@ fn drive(core: &mut Core, call: &Call, machine: &mut Machine, own: &mut Own) -> 
             Turn::Asked(request) => {
                 let answer = answer_host(core, request, machine);
                 machine.answer(answer)
+            }
+            // While somebody has locks here it cannot be given those of the whole shard.
+            Turn::Paused if is_slow(core, own.started) && core.engine.is_plain() => {
+                return Ran::Slow;
             }
             Turn::Paused => machine.resume(),
             Turn::Done | Turn::Failed => return Ran::Done,

@@ -36,6 +36,7 @@ use engine::Placement;
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{ShardId, TxId, Waiter};
 use here::{Ran, Site};
+use program::Whom;
 use resp::number::parse_i64;
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
@@ -154,6 +155,12 @@ pub struct Scripting {
     reply: Reply,
     /// What programs have changed on this shard.
     saved: HashMap<TxId, Vec<Before>, ahash::RandomState>,
+    /// Programs that go on in the next pass.
+    pub paused: Vec<TxId>,
+    /// Programs of this shard that have run for too long.
+    pub slow: usize,
+    /// The program that was made last of a script.
+    adopted: Option<TxId>,
 }
 
 impl Scripting {
@@ -418,13 +425,22 @@ pub fn eval(host: &mut Host<'_>) -> Result<(), Error> {
             }
             let waiter = client.granted.take();
             let site = Site::of(client, host.reply.protocol());
-            let ran = here::run(core, &site, &call, args, host.reply);
-            core.scripting.note(&call, ran == Ran::Done);
+            let whom = Whom::Client {
+                sender: Sender::of(client),
+                silent: is_silent(client),
+            };
+            let ran = here::run(core, &site, &call, args, host.reply, || whom);
+            core.scripting.note(&call, ran != Ran::Wanders);
             if let Some(waiter) = waiter {
                 core.engine.passed(waiter);
             }
-            if ran == Ran::Wanders {
-                begin_program(host, call);
+            match ran {
+                Ran::Done => {}
+                Ran::Wanders => begin_program(host, call),
+                Ran::Slow => {
+                    client.script = true;
+                    client.held = Some(Held::Remote);
+                }
             }
         }
         Some(shard) if !wanders => {
@@ -454,6 +470,24 @@ fn begin_program(host: &mut Host<'_>, call: Call) {
     items.push(entry, host.args);
     let wants = call.wants(host.core, host.args);
     program::begin(host.core, host.client, items, wants, Vec::new(), false);
+}
+
+/// Begins a command whose keys nobody knows beforehand as a program.
+pub fn begin_command(
+    core: &mut Core,
+    client: &mut Client,
+    protocol: Protocol,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+) {
+    let mut items = core.stock.parcel(client, protocol);
+    items.push(entry.index, args);
+    let mut plan = remote::plan::Plan::default();
+    plan.push(core, &items, client.db, entry, args);
+    plan.end_batches();
+    let wants = plan.wants();
+    plan.dispose(core);
+    program::begin(core, client, items, wants, Vec::new(), false);
 }
 
 /// The locks that a call on this shard's keys has to wait for, if it may not run at once.
@@ -489,9 +523,20 @@ fn run_visit(core: &mut Core, from: usize, mut visit: Box<Visit>) {
     let process = Arc::clone(&core.process);
     core.scripting.refresh(&process.scripts);
     let Visit { parcel, call, .. } = &mut *visit;
-    let (_, args, reply) = parcel.split(0);
-    visit.wanders = here::run(core, &site, call, args, reply) == Ran::Wanders;
-    core.node.send_reply(from, Answer::Script(visit));
+    let mut reply = std::mem::take(&mut parcel.reply);
+    let args = parcel.command(0).1;
+    let mut is_slow = false;
+    let whom = || {
+        is_slow = true;
+        Whom::Visit(from)
+    };
+    let ran = here::run(core, &site, call, args, &mut reply, whom);
+    visit.parcel.reply = reply;
+    visit.wanders = ran == Ran::Wanders;
+    match is_slow {
+        true => program::give_visit(core, visit),
+        false => core.node.send_reply(from, Answer::Script(visit)),
+    }
 }
 
 /// A script has come back from the shard of its keys.
@@ -542,10 +587,11 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
         let (entry, args) = queue.command(at);
         let entry = &process.table.entries()[entry];
         if is_script(entry) {
-            if let Ok(call) = Call::parse(core, args) {
-                for (shard, want) in call.wants(core, args) {
-                    remote::plan::want_of(&mut wants, shard, want);
-                }
+            for key in named(args) {
+                let shard = core.placement.of(key) as ShardId;
+                let name = Name(core.shard.key(key).hash);
+                let want = Want::key(name, Mode::Exclusive);
+                remote::plan::want_of(&mut wants, shard, want);
             }
         } else if let Run::Data(_) = entry.run {
             let mut plan = remote::plan::Plan::default();
@@ -558,6 +604,13 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
         }
     }
     program::begin(core, host.client, queue, wants, watched, true);
+}
+
+/// The keys that a call names, as far as can be told without knowing what it calls.
+fn named<'a>(args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let keys = args.opt(2).and_then(parse_i64).unwrap_or(0);
+    let keys = usize::try_from(keys).unwrap_or(0);
+    (3..args.len()).take(keys).map(move |i| args.get(i))
 }
 
 /// The command that a script calls, or why it may not.
@@ -691,6 +744,13 @@ pub fn undo(core: &mut Core, tx: TxId) {
 /// What a program has changed here stays.
 pub fn keep(core: &mut Core, tx: TxId) {
     core.scripting.saved.remove(&tx);
+}
+
+/// What others are told while a script runs for too long.
+pub fn busy() -> Error {
+    Error::fixed(
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    )
 }
 
 /// The bytes of a whole reply.

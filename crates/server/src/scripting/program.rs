@@ -1,29 +1,54 @@
 //! A script, or an EXEC with scripts in it, as a program of the engine: each command is executed where
 //! its keys are, under locks that are kept until all of it is over.
 
-use super::here::run_for_script;
-use super::{Call, admit, answer_host, bytes_of, fresh, is_script};
+use super::here::{Site, is_slow, run_for_script};
+use super::{Before, Call, Source, Visit};
+use super::{admit, answer_host, bytes_of, fresh, is_script};
 use crate::clients::{Client, Held};
 use crate::core::{Core, HostHandler};
 use crate::remote::exec::{call, reserve};
 use crate::remote::parcel::{Parcel, Sender};
 use crate::remote::plan::Plan;
-use crate::remote::{self, is_silent};
+use crate::remote::{self, Answer as RemoteAnswer, is_silent};
 use crate::session::connection;
 use crate::session::multi::{self, WatchedKey};
 use ::script::{Request, Run as Machine, Turn};
 use command::Error;
 use command::table::{Entry, Run};
-use engine::locks::Want;
+use engine::locks::{Mode, Want};
 use engine::tx::{Answer, Outcome, ShardId, Step, TxId};
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// Slices that a program runs in one pass.
+const PAUSES: usize = 8;
+
+/// Who is answered.
+pub enum Whom {
+    Client {
+        sender: Sender,
+        silent: bool,
+    },
+    /// A script from another shard, which has run for too long to be answered at once.
+    Visit(usize),
+}
+
+/// A script that has run in one go for too long, and what it has done.
+pub struct Begun {
+    pub running: Running,
+    pub saved: Vec<Before>,
+    pub wrote: bool,
+    /// All that it has changed is saved.
+    pub undoable: bool,
+}
 
 pub struct Program {
-    sender: Sender,
-    silent: bool,
+    whom: Whom,
+    /// What is sent home to answer a [`Whom::Visit`].
+    visit: Option<Box<Visit>>,
     /// The commands: one, or the queue of an EXEC.
     items: Box<Parcel>,
     is_exec: bool,
@@ -39,12 +64,21 @@ pub struct Program {
     reply: Reply,
     /// It is to hold the token before it goes on.
     presses: bool,
+    /// It has executed a command that writes.
+    wrote: bool,
+    /// It cannot be undone, and only uses keys that are free.
+    stuck: bool,
+    started: Instant,
+    /// It has run for too long, and is counted so.
+    slow: bool,
+    attempt: u32,
+    killed: bool,
 }
 
-struct Running {
-    call: Call,
-    machine: Machine,
-    client: Box<Client>,
+pub struct Running {
+    pub call: Call,
+    pub machine: Machine,
+    pub client: Box<Client>,
 }
 
 pub type Programs = HashMap<TxId, Box<Program>, ahash::RandomState>;
@@ -58,9 +92,13 @@ pub fn begin(
     watched: Vec<WatchedKey>,
     is_exec: bool,
 ) {
-    let program = Program {
+    let whom = Whom::Client {
         sender: Sender::of(client),
         silent: is_silent(client),
+    };
+    let program = Program {
+        whom,
+        visit: None,
         reply: Reply::new(items.reply.protocol()),
         items,
         is_exec,
@@ -71,6 +109,12 @@ pub fn begin(
         plan: None,
         presses: false,
         watched,
+        wrote: false,
+        stuck: false,
+        started: Instant::now(),
+        slow: false,
+        attempt: 0,
+        killed: false,
     };
     let reserved = reserve(core, wants, &program.watched);
     let tx = core.engine.begin_program(reserved);
@@ -81,12 +125,100 @@ pub fn begin(
     client.held = Some(Held::Remote);
 }
 
+/// Makes a program of a script that has run in one go for too long.
+pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Begun) {
+    let want = Want::Whole(Mode::Exclusive);
+    let tx = core.engine.adopt_program(want, begun.wrote);
+    core.note_locks();
+    let mut items = Box::<Parcel>::default();
+    items.db = site.db;
+    items.reply.set_protocol(site.protocol);
+    items.push(
+        begun
+            .running
+            .client
+            .session
+            .last_command
+            .unwrap_or_default(),
+        args,
+    );
+    if begun.undoable {
+        core.scripting.saved.insert(tx, begun.saved);
+    }
+    let program = Program {
+        whom,
+        visit: None,
+        reply: Reply::new(site.protocol),
+        items,
+        is_exec: false,
+        tide: core.afloat.depart(),
+        item: 0,
+        db: site.db,
+        running: Some(begun.running),
+        plan: None,
+        presses: false,
+        watched: Vec::new(),
+        wrote: begun.wrote,
+        stuck: !begun.undoable && begun.wrote,
+        started: Instant::now(),
+        slow: true,
+        attempt: 0,
+        killed: false,
+    };
+    core.scripting.slow += 1;
+    core.scripting.paused.push(tx);
+    core.scripting.adopted = Some(tx);
+    core.programs.insert(tx, Box::new(program));
+}
+
+/// Gives a program that was just adopted the visit that it answers.
+pub fn give_visit(core: &mut Core, visit: Box<Visit>) {
+    let tx = core.scripting.adopted.take();
+    if let Some(program) = tx.and_then(|tx| core.programs.get_mut(&tx)) {
+        program.visit = Some(visit);
+    }
+}
+
+/// Lets the programs go on that have paused.
+pub fn go_on(core: &mut Core) {
+    for tx in std::mem::take(&mut core.scripting.paused) {
+        if let Some(program) = core.programs.get(&tx) {
+            let attempt = program.attempt;
+            step(core, tx, attempt, Answer::Resumed);
+        }
+    }
+}
+
+/// SCRIPT KILL on this shard: how many scripts it ends, or why it does not.
+pub fn kill(core: &mut Core, functions: bool) -> Result<i64, Error> {
+    let mut killed = 0;
+    for program in core.programs.values_mut().filter(|program| program.slow) {
+        let Some(running) = &program.running else {
+            continue;
+        };
+        if matches!(running.call.source, Source::Function(..)) != functions {
+            continue;
+        }
+        if program.wrote {
+            return Err(Error::fixed(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You \
+                 can either wait the script termination or kill the server in a hard way using the \
+                 SHUTDOWN NOSAVE command.",
+            ));
+        }
+        program.killed = true;
+        killed += 1;
+    }
+    Ok(killed)
+}
+
 /// The program goes on.
 pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>) {
     let Some(mut program) = core.programs.remove(&tx) else {
         unreachable!("a program is known until it has finished");
     };
     let presses = core.engine.is_pressing(tx);
+    program.attempt = attempt;
     let step = match answer {
         Answer::Start => {
             program.reset(core);
@@ -108,6 +240,9 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
         }
         Answer::Resumed => program.go_on(core, presses),
     };
+    if matches!(step, Step::Pause) {
+        core.scripting.paused.push(tx);
+    }
     core.programs.insert(tx, program);
     core.engine.step(tx, attempt, step);
 }
@@ -116,6 +251,7 @@ impl Program {
     /// Makes it begin again: nothing of what it has done has happened.
     fn reset(&mut self, core: &mut Core) {
         self.item = 0;
+        self.wrote = false;
         self.running = None;
         if let Some(plan) = self.plan.take() {
             plan.dispose(core);
@@ -130,13 +266,15 @@ impl Program {
     /// Runs until something is to be done on a shard, or all is done.
     fn go_on(&mut self, core: &mut Core, presses: bool) -> Step<Box<Parcel>> {
         let process = Arc::clone(&core.process);
+        let mut pauses = 0;
         loop {
             if let Some(mut plan) = self.plan.take() {
                 if let Some(mut errand) = plan.next(core) {
                     self.plan = Some(plan);
-                    errand.payload.part.saves = !presses;
+                    errand.payload.part.saves = !presses && !self.stuck;
+                    self.wrote |= errand.want.writes();
                     let whole = matches!(errand.want, Want::Whole(_));
-                    if whole && errand.want.writes() && !presses {
+                    if whole && errand.want.writes() && !presses && !self.stuck {
                         self.presses = true;
                         return Step::Press;
                     }
@@ -154,7 +292,26 @@ impl Program {
                         let answer = answer_host(core, request, &running.machine);
                         running.machine.answer(answer);
                     }
+                    Some(Turn::Paused) if self.killed => {
+                        let text: &[u8] = match running.call.source {
+                            Source::Script(_) => {
+                                b"ERR Error running script: Script killed by user with SCRIPT KILL."
+                            }
+                            Source::Function(..) => {
+                                b"ERR Error running script: Script killed by user with FUNCTION KILL."
+                            }
+                        };
+                        running.machine.kill(text);
+                    }
+                    Some(Turn::Paused) if pauses >= PAUSES => {
+                        if !self.slow && is_slow(core, self.started) {
+                            self.slow = true;
+                            core.scripting.slow += 1;
+                        }
+                        return Step::Pause;
+                    }
                     None | Some(Turn::Paused) => {
+                        pauses += 1;
                         running.machine.resume();
                     }
                     Some(Turn::Done | Turn::Failed) => self.end_script(core),
@@ -294,9 +451,10 @@ pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
     let Some(program) = core.programs.remove(&tx) else {
         unreachable!("a program is known until it has finished");
     };
+    core.scripting.slow -= usize::from(program.slow);
     let Program {
-        sender,
-        silent,
+        whom,
+        visit,
         items,
         watched,
         tide,
@@ -313,11 +471,22 @@ pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
         reply.null_array();
     }
     core.stock.put_parcel(items);
+    let (sender, silent) = match whom {
+        Whom::Client { sender, silent } => (sender, silent),
+        Whom::Visit(home) => {
+            if let Some(mut visit) = visit {
+                visit.parcel.reply = reply;
+                core.node.send_reply(home, RemoteAnswer::Script(visit));
+            }
+            return;
+        }
+    };
     let client = core.clients.get_mut(sender.conn);
     let Some(client) = client.filter(|client| client.id == sender.client) else {
         return;
     };
     client.transaction = None;
+    client.script = false;
     client.db = db;
     if client.reply.is_empty() {
         client.reply.put_buffer(core.spare.take());

@@ -8,7 +8,7 @@ use crate::clients::{Client, Special};
 use crate::core::{Core, Host, HostHandler};
 use crate::remote::parcel::Parcel;
 use crate::remote::survey::{self, Finding, Findings, Topic, Whom};
-use crate::remote::{Request, exec};
+use crate::remote::{self, Request, exec};
 use crate::scripting;
 use command::keyspec::{KeyFlags, KeySpec};
 use command::spec::Argument;
@@ -126,6 +126,7 @@ fn is_immediate(entry: &Entry<HostHandler>) -> bool {
 /// Queues a command that has passed all checks, if its client is between MULTI and EXEC; whether it
 /// did.
 pub fn queue(
+    core: &Core,
     client: &mut Client,
     reply: &mut Reply,
     entry: &Entry<HostHandler>,
@@ -140,7 +141,7 @@ pub fn queue(
     multi.queue.push(entry.index, args);
     multi.flags |= entry.spec.flags.0;
     multi.has_host |= !matches!(entry.run, Run::Data(_));
-    multi.has_script |= scripting::is_script(entry);
+    multi.has_script |= scripting::is_script(entry) || remote::searches(core, entry, args);
     multi.bytes += args.iter().map(<[u8]>::len).sum::<usize>();
     reply.simple("QUEUED");
     true

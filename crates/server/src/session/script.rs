@@ -1,6 +1,7 @@
 //! EVAL, FCALL, SCRIPT, FUNCTION: the rows. How scripts run is [`crate::scripting`]'s matter.
 
 use crate::core::{Host, HostHandler};
+use crate::remote::survey::{self, Finding, Findings, Topic, Whom};
 use crate::scripting::{self, Texts};
 use ::script::{Library, Script};
 use command::keyspec::{KeyFlags, KeySpec};
@@ -181,6 +182,14 @@ static SCRIPT_FLUSH: Spec = Spec {
     history: &[("6.2.0", "`ASYNC` and `SYNC`.")],
     ..SUB
 };
+static SCRIPT_KILL: Spec = Spec {
+    name: "kill",
+    arity: 2,
+    flags: Flags::NOSCRIPT.or(Flags::ALLOW_BUSY),
+    tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
+    summary: "Ends the scripts that run for too long, unless they have written.",
+    ..SUB
+};
 static SCRIPT_LOAD: Spec = Spec {
     name: "load",
     arity: 3,
@@ -254,6 +263,14 @@ static FUNCTION_HELP: Spec = Spec {
     summary: "Lists the subcommands.",
     ..Spec::DEFAULT
 };
+static FUNCTION_KILL: Spec = Spec {
+    name: "kill",
+    arity: 2,
+    flags: Flags::NOSCRIPT.or(Flags::ALLOW_BUSY),
+    tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
+    summary: "Ends the functions that run for too long, unless they have written.",
+    ..OF_LIBRARIES
+};
 static FUNCTION_LIST: Spec = Spec {
     name: "list",
     arity: -2,
@@ -304,6 +321,7 @@ pub fn rows() -> Vec<Row<HostHandler>> {
         Row::subcommand("function", &FUNCTION_DELETE, function_delete),
         Row::subcommand("function", &FUNCTION_FLUSH, function_flush),
         Row::subcommand("function", &FUNCTION_HELP, |host| help(host, "function")),
+        Row::subcommand("function", &FUNCTION_KILL, |host| kill(host, true)),
         Row::subcommand("function", &FUNCTION_LIST, function_list),
         Row::subcommand("function", &FUNCTION_LOAD, function_load),
         Row::subcommand("function", &FUNCTION_STATS, function_stats),
@@ -312,6 +330,7 @@ pub fn rows() -> Vec<Row<HostHandler>> {
         Row::subcommand("script", &SCRIPT_EXISTS, script_exists),
         Row::subcommand("script", &SCRIPT_FLUSH, script_flush),
         Row::subcommand("script", &SCRIPT_HELP, |host| help(host, "script")),
+        Row::subcommand("script", &SCRIPT_KILL, |host| kill(host, false)),
         Row::subcommand("script", &SCRIPT_LOAD, script_load),
         Row::subcommand("script", &SCRIPT_SHOW, script_show),
     ]
@@ -326,6 +345,24 @@ fn help(host: &mut Host<'_>, container: &'static str) -> Outcome {
 
 fn eval(host: &mut Host<'_>) -> Outcome {
     scripting::eval(host)?;
+    Ok(Effect::Read)
+}
+
+fn kill(host: &mut Host<'_>, functions: bool) -> Outcome {
+    survey::ask(host, Whom::All, Topic::KillScript { functions }, killed)
+}
+
+fn killed(host: &mut Host<'_>, findings: Findings) -> Outcome {
+    let mut count = 0;
+    for (_, finding) in findings {
+        if let Finding::Reply(reply) = finding {
+            count += i64::from(reply?.bytes() != b":0\r\n");
+        }
+    }
+    if count == 0 {
+        return Err(Error::fixed("NOTBUSY No scripts in execution right now."));
+    }
+    host.reply.ok();
     Ok(Effect::Read)
 }
 
