@@ -195,6 +195,11 @@ pub const EDITS: &[Edit] = &[
         "  if (n > 0 && l > shoal_of(L)->ceiling / (size_t)n) return luaL_error(L, \"resulting string too large\");\n  while (n-- > 0 && l > 0) {\n    shoal_step(L);\n    luaL_addlstring(&b, s, l);\n  }\n",
     ),
     edit(
+        "lvm.c",
+        "        int n = cast_int(ci->base - ci->func) - cl->p->numparams - 1;\n",
+        "        int n = cast_int(ci->base - ci->func) - cl->p->numparams - 1;\n        if (n > 64 && L->hookcount > n / 8) L->hookcount -= n / 8 - 1;\n",
+    ),
+    edit(
         "ltablib.c",
         "static int sort_comp (lua_State *L, int a, int b) {\n",
         "static int sort_comp (lua_State *L, int a, int b) {\n  shoal_step(L);\n",

@@ -61,7 +61,7 @@ int shoal_collect(lua_State *L) {
   room = s->limit > g->totalbytes ? (s->limit - g->totalbytes) / 2 : 0;
   s->pressure = g->totalbytes + room;
   if (s->pressure < s->limit / 4 * 3) s->pressure = s->limit / 4 * 3;
-  if (s->pressure < g->totalbytes + s->limit / 64) s->pressure = g->totalbytes + s->limit / 64;
+  if (s->pressure < g->totalbytes + s->limit / 16) s->pressure = g->totalbytes + s->limit / 16;
   if (g->totalbytes > s->limit && !s->lenient) {
     /* Whatever takes the script's place collects what it leaves. */
     s->pressure = s->limit / 4 * 3;

@@ -66,6 +66,7 @@ fn loops_in_c_pause() {
         "local t={} for i=1,1e5 do t[i]=(i*7919)%1e5 end for i=1,1e6 do table.sort(t) end",
         "local t={} for i=1,1e5 do t[i]=i end for i=1,1e6 do table.insert(t,1,1) table.remove(t,1) end",
         "table.insert({},-2^31,1)",
+        "local function f(...) return f(1,...) end f()",
         "return ('a'):rep(2e8)",
     ] {
         let vm = vm();
