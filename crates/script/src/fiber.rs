@@ -304,7 +304,8 @@ impl Run {
         match self.turn {
             Some(Turn::Done) => {
                 // What the script may have of the stack for its reply begins where it does in Redis.
-                if fiber.context.get() == Context::Eval {
+                let nests = lua.kind(-1) == Type::Table;
+                if nests && fiber.context.get() == Context::Eval {
                     lua.remove(1);
                     lua.remove(1);
                 }
