@@ -71,6 +71,12 @@ pub const EDITS: &[Edit] = &[
         "    lua_xmove(co, L, 1);  /* move error message */\n",
         "    lua_xmove(co, L, 1);  /* move error message */\n    shoal_caught(L);\n",
     ),
+    // Instructions of a coroutine count for the script as a whole.
+    edit(
+        "lbaselib.c",
+        "  status = lua_resume(co, narg);\n",
+        "  co->hookcount = L->hookcount;\n  status = lua_resume(co, narg);\n  L->hookcount = co->hookcount;\n",
+    ),
     edit(
         "lbaselib.c",
         "static int load_aux (lua_State *L, int status) {\n",

@@ -135,7 +135,7 @@ impl Fiber {
         self.protocol.set(Protocol::Resp2);
         self.is_ending.set(false);
         self.ending.take();
-        let slice = c_int::try_from(core.options.slice).unwrap_or(c_int::MAX);
+        let slice = core.control(|control| control.slice);
         // SAFETY: the thread is alive and does not run.
         unsafe {
             ffi::lua_sethook(

@@ -13,7 +13,7 @@ pub enum Raise {
     /// The value on the top of the stack.
     Value,
     /// A text, before which the engine writes where the script is.
-    Text(String),
+    Text(Vec<u8>),
     /// What is wrong with an argument.
     Argument(i32, String),
     /// The type that an argument should have.
@@ -35,7 +35,7 @@ impl Raise {
         Raise::Value
     }
 
-    pub fn text(text: impl Into<String>) -> Raise {
+    pub fn text(text: impl Into<Vec<u8>>) -> Raise {
         Raise::Text(text.into())
     }
 
@@ -143,7 +143,7 @@ unsafe extern "C" fn shoal_native(
     match raise {
         Raise::Value => -1,
         Raise::Text(text) => {
-            lua.push_bytes(text.as_bytes());
+            lua.push_bytes(&text);
             -2
         }
         Raise::Argument(n, text) => {

@@ -1,3 +1,5 @@
+//! What we changed in the engine: each test fails without one of the edits.
+
 use super::{check, run, start, vm};
 use crate::{Script, Turn, Vm, VmOptions};
 
@@ -53,6 +55,22 @@ fn patterns_have_a_depth() {
     check(&vm, body, ":1\r\n");
     let body = "return select(2,('ab'):rep(1000):gsub('(a?)(b?)','%2%1'))";
     check(&vm, body, ":1001\r\n");
+}
+
+/// However often a script changes between coroutines, it pauses after so many instructions.
+#[test]
+fn coroutines_count_as_the_script() {
+    let vm = vm();
+    let body =
+        "while true do coroutine.wrap(function() for i=1,3e4 do end end)() redis.call('x') end";
+    let mut run = start(&vm, body);
+    let mut turn = run.resume();
+    for _ in 0..5 {
+        if let Turn::Asked(_) = turn {
+            turn = run.answer(b"+OK\r\n");
+        }
+    }
+    assert_eq!(turn, Turn::Paused);
 }
 
 /// Loops in C that go on for minutes, if nobody counts.

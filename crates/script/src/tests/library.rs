@@ -1,3 +1,5 @@
+//! Libraries load, in time, into every machine that calls them.
+
 use super::{finish, vm};
 use crate::{Flags, Request, Turn};
 use std::iter;

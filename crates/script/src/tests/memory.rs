@@ -1,3 +1,5 @@
+//! The limit of a machine holds, and the machine survives it.
+
 use super::{check, finish, run, start};
 use crate::{Turn, Vm, VmOptions};
 
