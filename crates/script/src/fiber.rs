@@ -20,6 +20,7 @@
 use crate::error::Error;
 use crate::ffi;
 use crate::lua::{Lua, Type};
+use crate::native::as_c_string;
 use crate::reply;
 use crate::vm::Core;
 use corosensei::stack::DefaultStack;
@@ -165,7 +166,7 @@ impl Fiber {
         }
     }
 
-    /// Gives control to the host. Called on the fiber, which holds nothing that needs a drop.
+    /// Gives control to the host. Called on the fiber. Whatever the host then does, this returns.
     pub(crate) fn suspend(&self, core: &Core, lua: Lua, turn: Turn) -> Signal {
         let lenient = core.control(|control| control.lenient);
         // SAFETY: the yielder is that of the running coroutine, set at its start.
@@ -404,7 +405,7 @@ pub(crate) fn error_of(lua: Lua) -> (Vec<u8>, Option<Vec<u8>>) {
     let table = lua.absolute(-1);
     let field = |name: &[u8]| {
         let found = matches!(lua.field(table, name), Type::String | Type::Number);
-        let text = found.then(|| lua.bytes(-1).unwrap_or_default().to_vec());
+        let text = found.then(|| as_c_string(lua.bytes(-1).unwrap_or_default()).to_vec());
         lua.pop(1);
         text
     };

@@ -66,6 +66,12 @@ pub fn push_error(lua: Lua, text: &[u8]) {
     lua.set_field(-2, b"err");
 }
 
+/// A text up to its first zero byte, where Redis takes it to end.
+pub fn as_c_string(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|&b| b == 0);
+    &text[..end.unwrap_or(text.len())]
+}
+
 /// The bytes of a string or number that must be an argument.
 pub fn check_bytes<'a>(lua: Lua, index: i32) -> Result<&'a [u8], Raise> {
     match lua.kind(index) {

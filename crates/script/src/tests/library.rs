@@ -87,3 +87,11 @@ fn libraries_have_globals_of_their_own() {
         "{reply}"
     );
 }
+
+/// Text is shared between shards.
+#[test]
+fn scripts_and_libraries_travel() {
+    fn travels<T: Send + Sync + Clone>() {}
+    travels::<crate::Script>();
+    travels::<crate::Library>();
+}
