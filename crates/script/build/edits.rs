@@ -165,11 +165,6 @@ pub const EDITS: &[Edit] = &[
     ),
     edit(
         "lstrlib.c",
-        "    i++;\n  /* keeps trying to match with the maximum repetitions */\n",
-        "    { shoal_step(ms->L); i++; }\n",
-    ),
-    edit(
-        "lstrlib.c",
         "    while (++s < ms->src_end) {\n      if (*s == e) {\n",
         "    while (++s < ms->src_end) {\n      shoal_step(ms->L);\n      if (*s == e) {\n",
     ),

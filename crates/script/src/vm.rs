@@ -101,6 +101,7 @@ impl Vm {
             ending: 0,
             argument: 0,
             thread: ptr::null_mut(),
+            names: [ptr::null(); 2],
             host: ptr::null_mut(),
         }));
         // SAFETY: `control` outlives the state: Core::drop frees them in that order. It is lenient,

@@ -50,9 +50,15 @@ fn patterns_have_a_depth() {
             "{body}: {reply}"
         );
     }
-    // An error in a pattern leaves no depth behind.
-    let body = "for i=1,300 do pcall(string.find,'aaa','a?a?a?[') end return ('aa'):find('a?a?$')";
-    check(&vm, body, ":1\r\n");
+    // An error in a pattern leaves no depth behind, where the next call has its state.
+    for call in [
+        "string.find,'aaa','a?a?a?['",
+        "string.gsub,'aaa','a?a?a?[',''",
+        "string.gmatch('aaa','a?a?a?[')",
+    ] {
+        let body = format!("local ok, why for i=1,300 do ok, why = pcall({call}) end return why");
+        check(&vm, &body, "malformed pattern");
+    }
     let body = "return select(2,('ab'):rep(1000):gsub('(a?)(b?)','%2%1'))";
     check(&vm, body, ":1001\r\n");
 }
