@@ -71,6 +71,12 @@ pub const EDITS: &[Edit] = &[
         "    lua_xmove(co, L, 1);  /* move error message */\n",
         "    lua_xmove(co, L, 1);  /* move error message */\n    shoal_caught(L);\n",
     ),
+    // Instructions of a coroutine count for the script as a whole.
+    edit(
+        "lbaselib.c",
+        "  status = lua_resume(co, narg);\n",
+        "  co->hookcount = L->hookcount;\n  status = lua_resume(co, narg);\n  L->hookcount = co->hookcount;\n",
+    ),
     edit(
         "lbaselib.c",
         "static int load_aux (lua_State *L, int status) {\n",
@@ -159,11 +165,6 @@ pub const EDITS: &[Edit] = &[
     ),
     edit(
         "lstrlib.c",
-        "    i++;\n  /* keeps trying to match with the maximum repetitions */\n",
-        "    { shoal_step(ms->L); i++; }\n",
-    ),
-    edit(
-        "lstrlib.c",
         "    while (++s < ms->src_end) {\n      if (*s == e) {\n",
         "    while (++s < ms->src_end) {\n      shoal_step(ms->L);\n      if (*s == e) {\n",
     ),
@@ -193,6 +194,11 @@ pub const EDITS: &[Edit] = &[
         "lstrlib.c",
         "  while (n-- > 0)\n    luaL_addlstring(&b, s, l);\n",
         "  if (n > 0 && l > shoal_of(L)->ceiling / (size_t)n) return luaL_error(L, \"resulting string too large\");\n  while (n-- > 0 && l > 0) {\n    shoal_step(L);\n    luaL_addlstring(&b, s, l);\n  }\n",
+    ),
+    edit(
+        "lvm.c",
+        "        int n = cast_int(ci->base - ci->func) - cl->p->numparams - 1;\n",
+        "        int n = cast_int(ci->base - ci->func) - cl->p->numparams - 1;\n        if (n > 64 && L->hookcount > n / 8) L->hookcount -= n / 8 - 1;\n",
     ),
     edit(
         "ltablib.c",

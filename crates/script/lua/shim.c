@@ -15,6 +15,8 @@
 #include "lstate.h"
 #include "ldo.h"
 #include "lgc.h"
+#include "lstring.h"
+#include "ltable.h"
 #include "shoal.h"
 
 /* Written in Rust. */
@@ -61,7 +63,7 @@ int shoal_collect(lua_State *L) {
   room = s->limit > g->totalbytes ? (s->limit - g->totalbytes) / 2 : 0;
   s->pressure = g->totalbytes + room;
   if (s->pressure < s->limit / 4 * 3) s->pressure = s->limit / 4 * 3;
-  if (s->pressure < g->totalbytes + s->limit / 64) s->pressure = g->totalbytes + s->limit / 64;
+  if (s->pressure < g->totalbytes + s->limit / 16) s->pressure = g->totalbytes + s->limit / 16;
   if (g->totalbytes > s->limit && !s->lenient) {
     /* Whatever takes the script's place collects what it leaves. */
     s->pressure = s->limit / 4 * 3;
@@ -131,17 +133,10 @@ int shoal_is_readonly(lua_State *L, int index) {
 void shoal_show(lua_State *L) {
   StkId bottom = L->base_ci->base;
   Table *globals = hvalue(gt(L));
-  lu_byte readonly = globals->readonly;
-  globals->readonly = 0;
-  lua_pushliteral(L, "KEYS");
-  setobj2s(L, L->top, bottom);
-  L->top++;
-  lua_rawset(L, LUA_GLOBALSINDEX);
-  lua_pushliteral(L, "ARGV");
-  setobj2s(L, L->top, bottom + 1);
-  L->top++;
-  lua_rawset(L, LUA_GLOBALSINDEX);
-  globals->readonly = readonly;
+  setobj2t(L, luaH_setstr(L, globals, shoal_of(L)->keys), bottom);
+  setobj2t(L, luaH_setstr(L, globals, shoal_of(L)->argv), bottom + 1);
+  luaC_barriert(L, globals, bottom);
+  luaC_barriert(L, globals, bottom + 1);
 }
 
 /* The strings on the running function's stack, up to the first value that is none; how many. */
@@ -276,6 +271,10 @@ int shoal_open(lua_State *L) {
   static const char *const removed[] = {"dofile",  "loadfile", "print", "newproxy",
                                         "getfenv", "setfenv",  NULL};
   int i;
+  shoal_of(L)->keys = luaS_newliteral(L, "KEYS");
+  luaS_fix(shoal_of(L)->keys);
+  shoal_of(L)->argv = luaS_newliteral(L, "ARGV");
+  luaS_fix(shoal_of(L)->argv);
   for (i = 0; libraries[i].func != NULL; i++) {
     lua_pushcfunction(L, libraries[i].func);
     lua_pushstring(L, libraries[i].name);

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include "lua.h"
+#include "lobject.h"
 #include "lstate.h"
 
 /* One per virtual machine, behind the allocator's user data. Rust has the same structure
@@ -19,6 +20,8 @@ typedef struct shoal {
   int ending;      /* the running script is being ended: no pcall holds the error */
   int argument;    /* the argument that an error is about */
   lua_State *thread; /* the thread on which the running script began */
+  TString *keys;   /* "KEYS" */
+  TString *argv;   /* "ARGV" */
   void *host;
 } shoal;
 

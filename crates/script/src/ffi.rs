@@ -39,6 +39,8 @@ pub struct Control {
     pub argument: c_int,
     /// The thread on which the running script began.
     pub thread: *mut State,
+    /// Names of globals, which belong to the C side.
+    pub names: [*const c_void; 2],
     pub host: *mut c_void,
 }
 

@@ -20,6 +20,7 @@
 use crate::error::Error;
 use crate::ffi;
 use crate::lua::{Lua, Type};
+use crate::native::as_c_string;
 use crate::reply;
 use crate::vm::Core;
 use corosensei::stack::DefaultStack;
@@ -135,7 +136,7 @@ impl Fiber {
         self.protocol.set(Protocol::Resp2);
         self.is_ending.set(false);
         self.ending.take();
-        let slice = c_int::try_from(core.options.slice).unwrap_or(c_int::MAX);
+        let slice = core.control(|control| control.slice);
         // SAFETY: the thread is alive and does not run.
         unsafe {
             ffi::lua_sethook(
@@ -165,7 +166,7 @@ impl Fiber {
         }
     }
 
-    /// Gives control to the host. Called on the fiber, which holds nothing that needs a drop.
+    /// Gives control to the host. Called on the fiber. Whatever the host then does, this returns.
     pub(crate) fn suspend(&self, core: &Core, lua: Lua, turn: Turn) -> Signal {
         let lenient = core.control(|control| control.lenient);
         // SAFETY: the yielder is that of the running coroutine, set at its start.
@@ -304,7 +305,8 @@ impl Run {
         match self.turn {
             Some(Turn::Done) => {
                 // What the script may have of the stack for its reply begins where it does in Redis.
-                if fiber.context.get() == Context::Eval {
+                let nests = lua.kind(-1) == Type::Table;
+                if nests && fiber.context.get() == Context::Eval {
                     lua.remove(1);
                     lua.remove(1);
                 }
@@ -403,7 +405,7 @@ pub(crate) fn error_of(lua: Lua) -> (Vec<u8>, Option<Vec<u8>>) {
     let table = lua.absolute(-1);
     let field = |name: &[u8]| {
         let found = matches!(lua.field(table, name), Type::String | Type::Number);
-        let text = found.then(|| lua.bytes(-1).unwrap_or_default().to_vec());
+        let text = found.then(|| as_c_string(lua.bytes(-1).unwrap_or_default()).to_vec());
         lua.pop(1);
         text
     };

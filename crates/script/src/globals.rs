@@ -192,10 +192,9 @@ fn missing(lua: Lua, _: &Core) -> Result<i32, Raise> {
         let why = "Second argument to luaProtectedTableError must be a string or number";
         return Err(Raise::text(why));
     }
-    let name = String::from_utf8_lossy(lua.bytes(2).unwrap_or_default());
-    Err(Raise::text(format!(
-        "Script attempted to access nonexistent global variable '{name}'"
-    )))
+    let name = lua.bytes(2).unwrap_or_default();
+    let text = &b"Script attempted to access nonexistent global variable '"[..];
+    Err(Raise::text([text, name, b"'"].concat()))
 }
 
 /// The table on the top of the stack, its metatable, and so on inwards.

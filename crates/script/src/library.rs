@@ -5,8 +5,9 @@ use crate::error::Error;
 use crate::fiber::{Context, Run, Turn, error_of};
 use crate::lua::{Lua, Type};
 use crate::native::{Raise, push_error};
-use crate::script::{Flags, words};
+use crate::script::Flags;
 use crate::vm::{Core, Vm};
+use resp::split::split_words;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,7 +61,7 @@ impl Vm {
         }
         Ok(Library(Arc::new(Loaded {
             id,
-            name: name.to_vec(),
+            name,
             code: code.to_vec(),
             functions,
         })))
@@ -167,26 +168,28 @@ impl Run {
 }
 
 /// The library's name, and where its first line ends.
-fn metadata(code: &[u8]) -> Result<(&[u8], usize), Error> {
+fn metadata(code: &[u8]) -> Result<(Vec<u8>, usize), Error> {
     if !code.starts_with(b"#!") {
         return Err(Error::new("ERR Missing library metadata"));
     }
     let end = code.iter().position(|&b| b == b'\n');
     let end = end.ok_or_else(|| Error::new("ERR Invalid library metadata"))?;
-    let mut parts = words(&code[2..end]);
-    let engine = parts.next().unwrap_or_default();
+    let words = split_words(&code[..end]).unwrap_or_default();
+    let Some((engine, options)) = words.split_first() else {
+        return Err(Error::new("ERR Invalid library metadata"));
+    };
+    let engine = engine.strip_prefix(b"#!").unwrap_or_default();
     let mut name: Option<&[u8]> = None;
-    for part in parts {
-        match part.strip_prefix(b"name=") {
-            Some(_) if name.is_some() => {
+    for option in options {
+        match option.split_at_checked(5) {
+            Some((key, _)) if key.eq_ignore_ascii_case(b"name=") && name.is_some() => {
                 let why = "ERR Invalid metadata value, name argument was given multiple times";
                 return Err(Error::new(why));
             }
-            Some(given) => name = Some(given),
-            None => {
-                return Err(Error::new(
-                    [b"ERR Invalid metadata value given: ", part].concat(),
-                ));
+            Some((key, given)) if key.eq_ignore_ascii_case(b"name=") => name = Some(given),
+            _ => {
+                let why = [b"ERR Invalid metadata value given: ", &option[..]].concat();
+                return Err(Error::new(why));
             }
         }
     }
@@ -198,7 +201,7 @@ fn metadata(code: &[u8]) -> Result<(&[u8], usize), Error> {
         let text = [b"ERR Engine '", engine, b"' not found"].concat();
         return Err(Error::new(text));
     }
-    Ok((name, end))
+    Ok((name.to_vec(), end))
 }
 
 const NAMES: &str = "names can only contain letters, numbers, or underscores(_) and must be at least one character long";
@@ -266,10 +269,14 @@ fn named_arguments(lua: Lua) -> Result<Function, &'static str> {
     let callback = lua.top();
     lua.push_nil();
     while lua.next(1) {
-        if lua.kind(-2) != Type::String {
+        if !matches!(lua.kind(-2), Type::String | Type::Number) {
             return Err("named argument key given to redis.register_function is not a string");
         }
-        let key = lua.bytes(-2).unwrap_or_default();
+        // A number is no known name, and must not become a string in a traversal.
+        let key = match lua.kind(-2) {
+            Type::String => lua.bytes(-2).unwrap_or_default(),
+            _ => b"",
+        };
         match key.to_ascii_lowercase().as_slice() {
             b"function_name" => {
                 let why =

@@ -13,7 +13,7 @@ pub enum Raise {
     /// The value on the top of the stack.
     Value,
     /// A text, before which the engine writes where the script is.
-    Text(String),
+    Text(Vec<u8>),
     /// What is wrong with an argument.
     Argument(i32, String),
     /// The type that an argument should have.
@@ -35,7 +35,7 @@ impl Raise {
         Raise::Value
     }
 
-    pub fn text(text: impl Into<String>) -> Raise {
+    pub fn text(text: impl Into<Vec<u8>>) -> Raise {
         Raise::Text(text.into())
     }
 
@@ -64,6 +64,12 @@ pub fn push_error(lua: Lua, text: &[u8]) {
     lua.new_table(0, 2);
     lua.push_bytes(&whole);
     lua.set_field(-2, b"err");
+}
+
+/// A text up to its first zero byte, where Redis takes it to end.
+pub fn as_c_string(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|&b| b == 0);
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// The bytes of a string or number that must be an argument.
@@ -143,7 +149,7 @@ unsafe extern "C" fn shoal_native(
     match raise {
         Raise::Value => -1,
         Raise::Text(text) => {
-            lua.push_bytes(text.as_bytes());
+            lua.push_bytes(&text);
             -2
         }
         Raise::Argument(n, text) => {

@@ -3,7 +3,7 @@
 use crate::answer::{self, Answer};
 use crate::fiber::{Request, Signal, Turn};
 use crate::lua::{Lua, Type};
-use crate::native::{Native, Raise, as_c_int, as_c_integer, push_error};
+use crate::native::{Native, Raise, as_c_int, as_c_integer, as_c_string, push_error};
 use crate::script::hex;
 use crate::vm::Core;
 use resp::Protocol;
@@ -80,8 +80,6 @@ pub fn log(lua: Lua, core: &Core) -> Result<i32, Raise> {
     }
     lua.set_top(0);
     lua.push_bytes(&line);
-    // Nothing that needs a drop may be here when the script is suspended: it might be ended.
-    drop(line);
     ask(lua, core, Request::Log(level))?.ok();
     Ok(0)
 }
@@ -183,9 +181,8 @@ fn error_reply(lua: Lua, _: &Core) -> Result<i32, Raise> {
         return Ok(1);
     }
     let text = lua.bytes(1).unwrap_or_default();
-    // As a C string.
-    let end = text.iter().position(|&b| b == 0).unwrap_or(text.len());
-    let text = text[..end].strip_prefix(b"-").unwrap_or(&text[..end]);
+    let text = as_c_string(text);
+    let text = text.strip_prefix(b"-").unwrap_or(text);
     push_error(lua, &[b"-", text].concat());
     Ok(1)
 }

@@ -3,7 +3,7 @@
 //! one of these it is an array, up to the first nil.
 
 use crate::lua::{Lua, Type};
-use crate::native::as_c_integer;
+use crate::native::{as_c_integer, as_c_string};
 use resp::reply::Mark;
 use resp::{Protocol, Reply};
 use store::double::Text;
@@ -116,11 +116,9 @@ fn table(lua: Lua, reply: &mut Reply, open: &mut Vec<Open>) {
         false
     };
     if has(b"err", Type::String) {
-        reply.error(lua.bytes(-1).unwrap_or_default());
+        reply.error(as_c_string(lua.bytes(-1).unwrap_or_default()));
     } else if has(b"ok", Type::String) {
-        let text = lua.bytes(-1).unwrap_or_default();
-        let end = text.iter().position(|&b| b == 0).unwrap_or(text.len());
-        line(reply, b'+', &text[..end]);
+        line(reply, b'+', as_c_string(lua.bytes(-1).unwrap_or_default()));
     } else if has(b"double", Type::Number) {
         let number = lua.number(-1);
         match number.is_nan() {

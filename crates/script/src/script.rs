@@ -2,6 +2,7 @@
 //! its first line.
 
 use crate::error::Error;
+use resp::split::split_words;
 use sha1::{Digest as _, Sha1};
 use std::sync::Arc;
 
@@ -135,13 +136,15 @@ fn shebang(line: &[u8]) -> Result<Flags, Error> {
         text.extend_from_slice(of);
         Err(Error::new(text))
     };
-    let mut words = words(line);
-    let engine = words.next().unwrap_or_default();
-    if !engine.eq_ignore_ascii_case(b"#!lua") {
+    let words = split_words(line).unwrap_or_default();
+    let Some((engine, options)) = words.split_first() else {
+        return Err(Error::new("ERR Invalid engine in script shebang"));
+    };
+    if engine != b"#!lua" {
         return wrong("Unexpected engine in script shebang", engine);
     }
     let mut flags = Flags::default();
-    for word in words {
+    for word in options {
         let Some(list) = word.strip_prefix(b"flags=") else {
             return wrong("Unknown lua shebang option", word);
         };
@@ -154,10 +157,4 @@ fn shebang(line: &[u8]) -> Result<Flags, Error> {
         }
     }
     Ok(flags)
-}
-
-/// The words of a first line.
-pub(crate) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|b| b.is_ascii_whitespace())
-        .filter(|word| !word.is_empty())
 }

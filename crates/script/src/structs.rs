@@ -10,7 +10,9 @@
 
 use crate::globals::register;
 use crate::lua::{Lua, Type};
-use crate::native::{Native, Raise, as_c_integer, check_bytes, check_integer, check_number};
+use crate::native::{
+    Native, Raise, as_c_integer, as_c_string, check_bytes, check_integer, check_number,
+};
 use crate::vm::Core;
 
 const INTEGER_SIZE_MAX: usize = 32;
@@ -34,10 +36,8 @@ struct Format<'a> {
 
 impl<'a> Format<'a> {
     fn of(text: &'a [u8]) -> Format<'a> {
-        // As a C string.
-        let end = text.iter().position(|&b| b == 0).unwrap_or(text.len());
         Format {
-            rest: &text[..end],
+            rest: as_c_string(text),
             big_endian: false,
             align: 1,
         }

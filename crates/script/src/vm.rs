@@ -96,11 +96,12 @@ impl Vm {
                 .saturating_add(options.memory_limit / 2),
             pressure: options.memory_limit / 4 * 3,
             work: 0,
-            slice: c_int::try_from(options.slice).unwrap_or(c_int::MAX),
+            slice: c_int::try_from(options.slice.max(1)).unwrap_or(c_int::MAX),
             lenient: 1,
             ending: 0,
             argument: 0,
             thread: ptr::null_mut(),
+            names: [ptr::null(); 2],
             host: ptr::null_mut(),
         }));
         // SAFETY: `control` outlives the state: Core::drop frees them in that order. It is lenient,

@@ -221,3 +221,181 @@ fn scripts_answer_what_redis_answers() {
         differences.join("\n")
     );
 }
+
+/// Libraries: the reply to FUNCTION LOAD, and then to FCALL of `f`.
+const LIBRARIES: &[&str] = &[
+    "",
+    "return 1",
+    "#!lua",
+    "#!lua\n",
+    "#!\n",
+    "#! lua name=x\n",
+    "#!lua name=\n",
+    "#!lua name=x",
+    "#!lua name=x\n",
+    "#!lua NAME=x\n",
+    "#!LUA name=x\nredis.register_function('f', function() return 1 end)",
+    "#!lua  name=x  \nredis.register_function('f', function() return 1 end)",
+    "#!lua name=x\r\nredis.register_function('f', function() return 1 end)",
+    "#!lua name=x name=y\n",
+    "#!lua name=x nam=y\n",
+    "#!lua name=x y\n",
+    "#!lua name=a-b\n",
+    "#!lua name='x'\n",
+    "#!js name=x\n",
+    "#!js name=a-b\n",
+    "#!lua name=x\nif",
+    "#!lua name=x\nreturn 1",
+    "#!lua name=x\nerror('a')",
+    "#!lua name=x\nlocal t = nil; t.x = 1",
+    "#!lua name=x\nlocal t = {} .. 'x'",
+    "#!lua name=x\nredis.call('get','x')",
+    "#!lua name=x\nlocal s = string.len('x')",
+    "#!lua name=x\nlocal s = ('x'):rep(3) redis.register_function(s, function() return s end)",
+    "#!lua name=x\nx = 1",
+    "#!lua name=x\nredis.x = 1",
+    "#!lua name=x\nlocal x = _G",
+    "#!lua name=x\nlocal x = redis.REDIS_VERSION redis.log(redis.LOG_DEBUG, 'x') redis.register_function('f', function() return x ~= nil end)",
+    "#!lua name=x\nredis.register_function()",
+    "#!lua name=x\nredis.register_function('f')",
+    "#!lua name=x\nredis.register_function('f', 1)",
+    "#!lua name=x\nredis.register_function('f', function() end, 1)",
+    "#!lua name=x\nredis.register_function(function() end, 'f')",
+    "#!lua name=x\nredis.register_function({}, function() end)",
+    "#!lua name=x\nredis.register_function('a-b', function() end)",
+    "#!lua name=x\nredis.register_function('', function() end)",
+    "#!lua name=x\nredis.register_function(12, function() end)",
+    "#!lua name=x\nredis.register_function('f', function() end) redis.register_function('f', function() end)",
+    "#!lua name=x\nredis.register_function{}",
+    "#!lua name=x\nredis.register_function{1}",
+    "#!lua name=x\nredis.register_function{[true]=1}",
+    "#!lua \"\n",
+    "#!lua name=\"x\"y\n",
+    "#!lua name=x\nredis.register_function{function_name='f'}",
+    "#!lua name=x\nredis.register_function{callback=function() end}",
+    "#!lua name=x\nredis.register_function{function_name='f', callback=1}",
+    "#!lua name=x\nredis.register_function{function_name={}, callback=function() end}",
+    "#!lua name=x\nredis.register_function{function_name='f', callback=function() end, description={}}",
+    "#!lua name=x\nredis.register_function{function_name='f', callback=function() end, flags='x'}",
+    "#!lua name=x\nredis.register_function{function_name='f', callback=function() end, flags={'x'}}",
+    "#!lua name=x\nredis.register_function{function_name='f', callback=function() end, flags={1}}",
+    "#!lua name=x\nredis.register_function{function_name='f', callback=function() end, nosuch=1}",
+    "#!lua name=x\nredis.register_function{Function_Name='f', CALLBACK=function() return 5 end, flags={'NO-WRITES'}, description='d'}",
+    "#!lua name=x\nredis.register_function{function_name='f', callback=function() return 5 end, flags={}}",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return {keys[1], keys[2], args[1], args[2], #args} end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return KEYS end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return nosuch end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) x = 1 end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) _G.x = 1 end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) redis.x = 1 end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) string.x = 1 end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return redis.register_function('g', function() end) end)",
+    "#!lua name=x\nlocal r = redis.register_function redis.register_function('f', function(keys, args) return r('g', function() end) end)",
+    "#!lua name=x\nlocal r = redis redis.register_function('f', function(keys, args) return r.call('get', 'x') end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return redis.call('incr', keys[1]) end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return redis.call('nosuch') end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args)\n return redis.pcall('nosuch') end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) error('x') end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) error({err='A b'}) end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return {err='A b'} end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return redis.breakpoint() end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return loadstring('return nosuch')() end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return loadstring('return type(redis)')() end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return cjson.encode(args) end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return setmetatable(_G, {}) end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) return getmetatable(_G) == nil end)",
+    "#!lua name=x\nredis.register_function('f', function(keys, args) redis.setresp(3) return {true, {double=1.5}} end)",
+    "#!lua name=x\nlocal n = 0 redis.register_function('f', function(keys, args) n = n + 1 return n end)",
+];
+
+/// Scripts of several lines, most with a shebang.
+const SHEBANGS: &[&str] = &[
+    "#!lua\nreturn 1",
+    "#!lua",
+    "#!lua \nreturn 1",
+    "#!LUA\nreturn 1",
+    "#!lua \"\nreturn 1",
+    "#!lua 'flags=no-writes'\nreturn 1",
+    "#! lua\nreturn 1",
+    "#!js\nreturn 1",
+    "#!\nreturn 1",
+    "#!lua flags=no-writes\nreturn redis.call('get','x')",
+    "#!lua flags=no-writes,allow-stale\nreturn 1",
+    "#!lua flags=\nreturn 1",
+    "#!lua flags=no-writes,\nreturn 1",
+    "#!lua flags=,\nreturn 1",
+    "#!lua flags=nosuch\nreturn 1",
+    "#!lua flags=NO-WRITES\nreturn 1",
+    "#!lua name=x\nreturn 1",
+    "#!lua flags=no-writes flags=allow-oom\nreturn 1",
+    "#!lua\nerror('x')",
+    "#!lua\n\n\nerror('x')",
+    "#!lua\nif",
+    "\n\nerror('x')",
+    "-- nothing",
+    "",
+    "return {\n1,\n2}",
+    "local function f()\n  error('in f')\nend\nf()",
+    "local function f()\n  error('in f', 2)\nend\n\nf()",
+    "local ok, e = pcall(function()\n  redis.call('nosuch')\nend)\nerror(e)",
+    "return redis.call(\n'nosuch')",
+];
+
+#[test]
+fn libraries_answer_what_redis_answers() {
+    let Some(server) = Server::start(1) else {
+        eprintln!("no redis-server in PATH: nothing to compare with");
+        return;
+    };
+    let mut data = server.connect();
+    let info = data.call(&[b"info", b"server"]);
+    if !String::from_utf8_lossy(&info).contains("redis_version:8.") {
+        eprintln!("redis-server is not Redis 8: nothing to compare with");
+        return;
+    }
+    let mut eval = server.connect();
+    let compare = |what: &str, their: Vec<u8>, our: Vec<u8>| {
+        let (their, our) = (their.escape_ascii(), our.escape_ascii());
+        (their.to_string() != our.to_string())
+            .then(|| format!("{what:?}\n  theirs {their}\n  ours   {our}"))
+    };
+    let mut differences = Vec::new();
+    for code in LIBRARIES {
+        let vm = Vm::new(VmOptions::default()).expect("a machine starts");
+        data.call(&[b"function", b"flush"]);
+        data.call(&[b"flushall"]);
+        let their = eval.call(&[b"function", b"load", code.as_bytes()]);
+        let mut our = Reply::new(Protocol::Resp2);
+        let library = vm.load_library(code.as_bytes(), Duration::from_millis(500));
+        match &library {
+            Ok(library) => our.bulk(library.name()),
+            Err(why) => our.error(why.text()),
+        }
+        differences.extend(compare(code, their, our.to_vec()));
+        let Ok(library) = library else {
+            continue;
+        };
+        let Some(function) = library.functions().first() else {
+            continue;
+        };
+        let their = eval.call(&[b"fcall", &function.name, b"1", b"key1", b"arg1", b"arg2"]);
+        data.call(&[b"hello", b"2"]);
+        data.call(&[b"flushall"]);
+        let keys = [&b"key1"[..]].into_iter();
+        let args = [&b"arg1"[..], b"arg2"].into_iter();
+        let run = vm.start_function(&library, &function.name, keys, args);
+        let mut run = run.expect("the function is there");
+        serve(&mut run, &mut data);
+        let mut our = Reply::new(Protocol::Resp2);
+        run.write(&mut our);
+        differences.extend(compare(code, their, our.to_vec()));
+    }
+    let vm = Vm::new(VmOptions::default()).expect("a machine starts");
+    for body in SHEBANGS {
+        let their = theirs(&mut eval, body.as_bytes());
+        let our = ours(&vm, &mut data, Protocol::Resp2, body.as_bytes());
+        differences.extend(compare(body, their, our));
+    }
+    let count = differences.len();
+    assert!(count == 0, "{count} differ:\n{}", differences.join("\n"));
+}

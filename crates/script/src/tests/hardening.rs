@@ -1,3 +1,5 @@
+//! What we changed in the engine: each test fails without one of the edits.
+
 use super::{check, run, start, vm};
 use crate::{Script, Turn, Vm, VmOptions};
 
@@ -48,24 +50,48 @@ fn patterns_have_a_depth() {
             "{body}: {reply}"
         );
     }
-    // An error in a pattern leaves no depth behind.
-    let body = "for i=1,300 do pcall(string.find,'aaa','a?a?a?[') end return ('aa'):find('a?a?$')";
-    check(&vm, body, ":1\r\n");
+    // An error in a pattern leaves no depth behind, where the next call has its state.
+    for call in [
+        "string.find,'aaa','a?a?a?['",
+        "string.gsub,'aaa','a?a?a?[',''",
+        "string.gmatch('aaa','a?a?a?[')",
+    ] {
+        let body = format!("local ok, why for i=1,300 do ok, why = pcall({call}) end return why");
+        check(&vm, &body, "malformed pattern");
+    }
     let body = "return select(2,('ab'):rep(1000):gsub('(a?)(b?)','%2%1'))";
     check(&vm, body, ":1001\r\n");
+}
+
+/// However often a script changes between coroutines, it pauses after so many instructions.
+#[test]
+fn coroutines_count_as_the_script() {
+    let vm = vm();
+    let body =
+        "while true do coroutine.wrap(function() for i=1,3e4 do end end)() redis.call('x') end";
+    let mut run = start(&vm, body);
+    let mut turn = run.resume();
+    for _ in 0..5 {
+        if let Turn::Asked(_) = turn {
+            turn = run.answer(b"+OK\r\n");
+        }
+    }
+    assert_eq!(turn, Turn::Paused);
 }
 
 /// Loops in C that go on for minutes, if nobody counts.
 #[test]
 fn loops_in_c_pause() {
     for body in [
-        "return ('a'):rep(1e5):find('.-.-.-.-b')",
-        "return ('a'):rep(1e5):find('a*a*a*a*b')",
-        "return ('('):rep(1e6):gsub('%b()','')",
-        "return (('a'):rep(1e6)):match('a-b')",
-        "local t={} for i=1,1e5 do t[i]=(i*7919)%1e5 end for i=1,1e6 do table.sort(t) end",
-        "local t={} for i=1,1e5 do t[i]=i end for i=1,1e6 do table.insert(t,1,1) table.remove(t,1) end",
+        "return ('a'):rep(300):rep(300):find('.-.-.-.-b')",
+        "return ('a'):rep(300):rep(300):find('a*a*a*a*b')",
+        "return ('('):rep(1e3):rep(1e3):gsub('%b()','')",
+        "return ('a'):rep(1e3):rep(1e3):match('a-b')",
+        "local t={} for i=1,2e4 do t[i]=(i*7919)%2e4 end for i=1,1e6 do table.sort(t) end",
+        "local t={} for i=1,2e4 do t[i]=i end for i=1,1e6 do table.insert(t,1,1) end",
+        "local t={} for i=1,2e4 do t[i]=i end for i=1,1e6 do table.remove(t,1) t[#t+1]=1 end",
         "table.insert({},-2^31,1)",
+        "local function f(...) return f(1,...) end f()",
         "return ('a'):rep(2e8)",
     ] {
         let vm = vm();

@@ -1,3 +1,5 @@
+//! Libraries load, in time, into every machine that calls them.
+
 use super::{finish, vm};
 use crate::{Flags, Request, Turn};
 use std::iter;
@@ -84,4 +86,12 @@ fn libraries_have_globals_of_their_own() {
         reply.contains("nonexistent global variable 'KEYS' script: f, on @user_function:2."),
         "{reply}"
     );
+}
+
+/// Text is shared between shards.
+#[test]
+fn scripts_and_libraries_travel() {
+    fn travels<T: Send + Sync + Clone>() {}
+    travels::<crate::Script>();
+    travels::<crate::Library>();
 }

@@ -1,3 +1,5 @@
+//! Whatever bytes the libraries read, they do no harm, and what they write they read.
+
 use super::{start, vm};
 use crate::{Turn, Vm};
 use proptest::prelude::*;

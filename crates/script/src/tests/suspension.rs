@@ -1,3 +1,5 @@
+//! Scripts ask, pause, wait, and are ended, wherever they are.
+
 use super::{check, finish, run, start, vm};
 use crate::{Request, Run, Turn, Vm};
 use resp::{Protocol, Reply};
