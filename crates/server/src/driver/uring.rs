@@ -139,6 +139,19 @@ impl Uring {
         })
     }
 
+    /// Submits, and has what has happened meanwhile delivered, without waiting for more. Without the flag
+    /// nothing is delivered when there is nothing to submit.
+    fn look(&mut self) -> io::Result<usize> {
+        const GET_EVENTS: u32 = 1;
+        let submitted = self.ring.submission().len() as u32;
+        // SAFETY: no argument is passed, and what was queued is valid until it completes.
+        unsafe {
+            self.ring
+                .submitter()
+                .enter::<()>(submitted, 0, GET_EVENTS, None)
+        }
+    }
+
     fn io(&mut self, conn: ConnId) -> &mut Io {
         &mut self.conns[conn.0 as usize]
     }
@@ -492,9 +505,9 @@ impl Driver for Uring {
         self.taken = 0;
         self.enters += 1;
         let waited = match timeout {
-            _ if !self.closed.is_empty() => self.ring.submit_and_wait(0),
+            _ if !self.closed.is_empty() => self.look(),
             None => self.ring.submit_and_wait(1),
-            Some(Duration::ZERO) => self.ring.submit_and_wait(0),
+            Some(Duration::ZERO) => self.look(),
             Some(timeout) => {
                 let time = types::Timespec::from(timeout);
                 let args = types::SubmitArgs::new().timespec(&time);
