@@ -2,7 +2,9 @@
 //!
 //! Every round, clients append, set, and read keys on all shards at once, each operation noted with
 //! the times of its begin and its answer; [`history::check`] then looks for an order that explains
-//! all of them. It wants lists to which values are appended, and there are three kinds of those:
+//! all of them. Among the operations are single commands, MULTI with reads and appends, the same with WATCH,
+//! and scripts whose keys are declared or not, which read first and then append. It wants lists to which
+//! values are appended, and there are three kinds of those:
 //!
 //! - strings that APPEND makes longer by a token of fixed width;
 //! - keys that MSETNX gives a value if none of its keys has one: lists of at most one token;
@@ -90,9 +92,16 @@ impl Round<'_> {
     }
 }
 
-/// A command that has been made up, and what is known of it before its answer.
+/// A script that answers the first keys, and appends a token to the others. Its keys come as arguments.
+const SCRIPT: &str = "
+    local out, reads = {}, tonumber(ARGV[1])
+    for i = 1, reads do out[i] = redis.call('GET', ARGV[i + 2]) end
+    for i = reads + 3, #ARGV do redis.call('APPEND', ARGV[i], ARGV[2]) end
+    return out";
+
+/// Commands that are one operation, and what is known of it before the answer to the last of them.
 struct Sent {
-    words: Vec<String>,
+    commands: Vec<Vec<String>>,
     operation: Operation,
     /// The keys that a read asks for.
     reads: Vec<u64>,
@@ -166,7 +175,11 @@ impl<'a> Client<'a> {
         let owned = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
         let name = |key: u64| name(self.round.number, key);
         let (mut reads, mut appends) = (Vec::new(), Vec::new());
-        let words = match seed.below(10) {
+        let kind = seed.below(15);
+        if kind >= 10 {
+            return self.make_several(kind);
+        }
+        let words = match kind {
             0..3 => {
                 let (key, token) = (seed.below(LISTS as usize) as u64, token());
                 appends.push((key, token));
@@ -218,7 +231,75 @@ impl<'a> Client<'a> {
             ..Operation::default()
         };
         Sent {
-            words,
+            commands: vec![words],
+            operation,
+            reads,
+        }
+    }
+
+    /// An operation that reads some keys and appends to others.
+    fn make_several(&mut self, kind: usize) -> Sent {
+        let seed = &mut self.seed;
+        let token = self.round.tokens.fetch_add(1, Ordering::Relaxed);
+        let text = format!("{token:0WIDTH$}");
+        let name = |key: u64| name(self.round.number, key);
+        let lists = |seed: &mut Seed, most: usize| {
+            let count = seed.below(most + 1);
+            let mut keys: Vec<u64> = (0..count)
+                .map(|_| seed.below(LISTS as usize) as u64)
+                .collect();
+            keys.sort_unstable();
+            keys.dedup();
+            keys
+        };
+        let mut reads: Vec<u64> = (0..1 + seed.below(4))
+            .map(|_| self.round.any_key(seed))
+            .collect();
+        let writes = lists(seed, 3);
+        let command = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        let appends = || writes.iter().map(|key| command(&["APPEND", &name(*key), &text]));
+        let (what, commands) = match kind {
+            10 | 11 => {
+                let mut commands = vec![command(&["MULTI"])];
+                commands.extend(reads.iter().map(|key| command(&["GET", &name(*key)])));
+                commands.extend(appends());
+                commands.push(command(&["EXEC"]));
+                ("EXEC", commands)
+            }
+            12 => {
+                reads.truncate(1);
+                let key = name(reads[0]);
+                let mut commands = vec![
+                    command(&["WATCH", &key]),
+                    command(&["GET", &key]),
+                    command(&["MULTI"]),
+                ];
+                commands.extend(appends());
+                commands.push(command(&["EXEC"]));
+                ("WATCH", commands)
+            }
+            _ => {
+                let keys: Vec<String> = reads.iter().chain(&writes).map(|key| name(*key)).collect();
+                // Some keys are declared, or all, or none.
+                let declared = match kind {
+                    13 => 0,
+                    _ => seed.below(keys.len() + 1),
+                };
+                let mut words = command(&["EVAL", SCRIPT, &declared.to_string()]);
+                words.extend(keys[..declared].iter().cloned());
+                words.extend([reads.len().to_string(), text.clone()]);
+                words.extend(keys);
+                ("EVAL", vec![words])
+            }
+        };
+        let operation = Operation {
+            what,
+            client: self.number,
+            appends: writes.iter().map(|key| (*key, token)).collect(),
+            ..Operation::default()
+        };
+        Sent {
+            commands,
             operation,
             reads,
         }
@@ -227,7 +308,8 @@ impl<'a> Client<'a> {
     /// Sends all in one piece and notes what comes back, as far as anything does.
     fn exchange(&mut self, sent: Vec<Sent>) {
         let invoked = self.round.tick();
-        let bytes: Vec<u8> = sent.iter().flat_map(|sent| frame(&sent.words)).collect();
+        let commands = sent.iter().flat_map(|sent| &sent.commands);
+        let bytes: Vec<u8> = commands.flat_map(|words| frame(words)).collect();
         // Now and then it hangs up at once, or having sent half of a command.
         let hang_up = self.seed.one_in(40);
         let end = match hang_up && self.seed.one_in(2) {
@@ -236,11 +318,17 @@ impl<'a> Client<'a> {
         };
         let mut open = self.connection.send_raw(&bytes[..end]).is_ok() && !hang_up;
         for sent in sent {
-            let reply = match open {
-                true => self.connection.try_read().unwrap_or(Value::Closed),
-                false => Value::Closed,
-            };
-            open = reply != Value::Closed;
+            let (mut reply, mut watched) = (Value::Closed, Value::Closed);
+            for at in 0..sent.commands.len() {
+                reply = match open {
+                    true => self.connection.try_read().unwrap_or(Value::Closed),
+                    false => Value::Closed,
+                };
+                open = reply != Value::Closed;
+                if at == 1 {
+                    watched = reply.clone();
+                }
+            }
             let mut operation = sent.operation;
             operation.invoked = invoked;
             operation.returned = open.then(|| self.round.tick());
@@ -258,6 +346,16 @@ impl<'a> Client<'a> {
                     operation.reads = before.collect();
                 }
                 (reply, "MSET") => assert_eq!(*reply, Value::ok()),
+                (reply, "WATCH") if reply.is_null() => operation.appends.clear(),
+                (Value::Array(_), "WATCH") => {
+                    operation.reads = vec![(sent.reads[0], list(sent.reads[0], &watched))];
+                }
+                (Value::Array(values), "EXEC" | "EVAL") => {
+                    let pairs = sent.reads.iter().zip(values);
+                    operation.reads = pairs
+                        .map(|(key, value)| (*key, list(*key, value)))
+                        .collect();
+                }
                 (Value::Array(values), "read") => {
                     let pairs = sent.reads.iter().zip(values);
                     operation.reads = pairs
