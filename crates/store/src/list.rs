@@ -217,6 +217,26 @@ impl List {
         }
     }
 
+    /// Puts the elements of a dump's node behind all others. They stay together in one node, unless the
+    /// list is short enough for the packed encoding.
+    pub fn append(&mut self, node: Listpack, limits: &Limits) {
+        if node.is_empty() {
+            return;
+        }
+        let bound = Bound::of(limits.list_max_listpack_size);
+        if let List::Packed(pack) = self {
+            if pack.is_empty() && bound.holds(node.bytes_len(), node.len()) {
+                *pack = node;
+                return;
+            }
+            let pack = std::mem::take(pack);
+            *self = List::Chunks(Box::new(Chunks::new(bound, pack)));
+        }
+        if let List::Chunks(chunks) = self {
+            chunks.append(node);
+        }
+    }
+
     /// The list as a dump has it.
     pub fn nodes(&self) -> Vec<Node<'_>> {
         match self {
