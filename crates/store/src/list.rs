@@ -237,12 +237,23 @@ impl List {
         }
     }
 
-    /// The list as a dump has it.
-    pub fn nodes(&self) -> Vec<Node<'_>> {
+    /// How many nodes a dump has.
+    pub fn node_count(&self) -> usize {
         match self {
-            List::Packed(pack) => vec![Node::Packed(pack.entries().0, pack.len())],
-            List::Chunks(chunks) => chunks.iter().map(Node::of).collect(),
+            List::Packed(_) => 1,
+            List::Chunks(chunks) => chunks.segments(),
         }
+    }
+
+    /// The list as a dump has it.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        let (pack, chunks) = match self {
+            List::Packed(pack) => (Some(pack), None),
+            List::Chunks(chunks) => (None, Some(chunks)),
+        };
+        let packed = pack.map(|pack| Node::Packed(pack.entries().0, pack.len()));
+        let chunks = chunks.into_iter().flat_map(|chunks| chunks.iter());
+        packed.into_iter().chain(chunks.map(Node::of))
     }
 }
 

@@ -162,7 +162,7 @@ impl Chunks {
     // All chunks as entries with their number, the open one first.
 
     #[inline]
-    fn segments(&self) -> usize {
+    pub(super) fn segments(&self) -> usize {
         self.packs.len() + usize::from(!self.front.is_empty())
     }
 
