@@ -123,10 +123,9 @@ impl Decoder {
         dialect: Dialect,
     ) -> Result<Value, Error> {
         Ok(match value_type {
-            kind::LIST
-            | kind::LIST_ZIPLIST
-            | kind::LIST_QUICKLIST
-            | kind::LIST_QUICKLIST_2 => self.list(source, value_type)?.into(),
+            kind::LIST | kind::LIST_ZIPLIST | kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 => {
+                self.list(source, value_type)?.into()
+            }
             kind::SET | kind::SET_INTSET | kind::SET_LISTPACK => {
                 self.set(source, value_type)?.into()
             }
@@ -207,4 +206,3 @@ fn is_distinct(pack: &Listpack, step: usize, marks: &mut Vec<u64>) -> bool {
 
 /// Hashes whose memory is kept from one collection to the next.
 const MARKS_KEPT: usize = 64 * 1024;
-

@@ -259,9 +259,7 @@ impl Encoder {
         {
             return put_int(&mut self.out, value);
         }
-        if text.len() < lzf::MIN
-            || self.compression == Compression::None
-            || !self.compressed(text)
+        if text.len() < lzf::MIN || self.compression == Compression::None || !self.compressed(text)
         {
             put_raw(&mut self.out, text);
         }
@@ -401,4 +399,3 @@ fn put_int(out: &mut Vec<u8>, value: i32) {
         out.extend([length::INT_4, a, b, c, d]);
     }
 }
-

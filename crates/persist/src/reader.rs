@@ -24,13 +24,23 @@ pub enum Modules {
 /// What stands in a file.
 pub enum Event<'a> {
     /// A fact about the file.
-    Aux { name: &'a [u8], value: &'a [u8] },
+    Aux {
+        name: &'a [u8],
+        value: &'a [u8],
+    },
     /// The keys that follow are in this database.
     Select(u64),
     /// How many keys the database has, and how many of them expire.
-    Resize { keys: u64, volatile: u64 },
+    Resize {
+        keys: u64,
+        volatile: u64,
+    },
     /// How many keys of a slot follow, and how many of them expire.
-    Slot { slot: u64, keys: u64, volatile: u64 },
+    Slot {
+        slot: u64,
+        keys: u64,
+        volatile: u64,
+    },
     /// The source of a library of functions.
     Function(&'a [u8]),
     Key(Entry<'a>),
@@ -134,7 +144,10 @@ impl<R: Read> Reader<R> {
                 value_type => {
                     let key = source::string(source, &mut self.text)?;
                     self.name.set(key);
-                    match self.decoder.read(source, value_type, self.version.dialect()) {
+                    match self
+                        .decoder
+                        .read(source, value_type, self.version.dialect())
+                    {
                         Ok(value) => break value,
                         Err(Error::Empty) => {}
                         Err(Error::Module(_)) if self.modules == Modules::Skip => {}
@@ -242,4 +255,3 @@ fn pass_slot_import(source: &mut impl Source) -> Result<(), Error> {
     }
     Ok(())
 }
-

@@ -59,12 +59,20 @@ fn entry(bytes: &[u8]) -> Option<Entry<'_>> {
         _ => {
             let (value, rest) = integer(head, rest)?;
             let element = Element::Int(value);
-            return Some(Entry { before, element, rest });
+            return Some(Entry {
+                before,
+                element,
+                rest,
+            });
         }
     };
     let (text, rest) = rest.split_at_checked(len)?;
     let element = Element::Bytes(text);
-    Some(Entry { before, element, rest })
+    Some(Entry {
+        before,
+        element,
+        rest,
+    })
 }
 
 fn integer(head: u8, rest: &[u8]) -> Option<(i64, &[u8])> {

@@ -27,7 +27,9 @@ fn text(bytes: &[u8], has_free: bool) -> Option<Pair<'_>> {
         short => (usize::from(short), rest),
     };
     let (free, rest) = match has_free {
-        true => rest.split_first().map(|(free, rest)| (usize::from(*free), rest))?,
+        true => rest
+            .split_first()
+            .map(|(free, rest)| (usize::from(*free), rest))?,
         false => (0, rest),
     };
     let (text, rest) = rest.split_at_checked(len)?;
@@ -90,7 +92,17 @@ mod tests {
         for len in 0..MAP.len() {
             assert!(Zipmap::new(&MAP[..len]).is_err(), "{len}");
         }
-        for (at, byte) in [(0, 1), (0, 3), (1, 0), (1, 200), (4, 1), (9, 9), (10, 1)] {
+        let changes = [
+            (0, 1),
+            (0, 3),
+            (1, 0),
+            (1, 200),
+            (4, 1),
+            (8, 9),
+            (12, 3),
+            (12, 1),
+        ];
+        for (at, byte) in changes {
             let mut bad = MAP.to_vec();
             bad[at] = byte;
             assert!(Zipmap::new(&bad).is_err(), "{at}");

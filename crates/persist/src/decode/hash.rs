@@ -115,9 +115,8 @@ impl Decoder {
         let mut hash = Hash::default();
         hash.prepare(list.len() / 2, &self.limits);
         while let (Some(field), Some(value)) = (list.next(), list.next()) {
-            field.with(|field| {
-                value.with(|value| add(&mut hash, field, value, 0, &self.limits))
-            })?;
+            field
+                .with(|field| value.with(|value| add(&mut hash, field, value, 0, &self.limits)))?;
         }
         nonempty(hash)
     }
@@ -153,9 +152,8 @@ impl Decoder {
                 Element::Int(at) => at as u64,
                 Element::Bytes(_) => return Err(bad()),
             };
-            field.with(|field| {
-                value.with(|value| add(&mut hash, field, value, at, &self.limits))
-            })?;
+            field
+                .with(|field| value.with(|value| add(&mut hash, field, value, at, &self.limits)))?;
         }
         Ok(hash)
     }
@@ -175,13 +173,7 @@ fn soonest(source: &mut impl Source) -> Result<u64, Error> {
 }
 
 /// Adds a field that is not there. An expiry of 0 is none.
-fn add(
-    hash: &mut Hash,
-    field: &[u8],
-    value: &[u8],
-    at: u64,
-    limits: &Limits,
-) -> Result<(), Error> {
+fn add(hash: &mut Hash, field: &[u8], value: &[u8], at: u64, limits: &Limits) -> Result<(), Error> {
     /// Nothing has expired yet, so that no field is taken for a new one.
     const BEFORE_ALL: i64 = i64::MIN;
     let expiry = match at {

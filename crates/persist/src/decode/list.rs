@@ -19,7 +19,11 @@ impl Decoder {
         match value_type {
             kind::LIST => {
                 for _ in 0..count(source)? {
-                    push(&mut list, source::string(source, &mut self.text)?, &self.limits);
+                    push(
+                        &mut list,
+                        source::string(source, &mut self.text)?,
+                        &self.limits,
+                    );
                 }
             }
             kind::LIST_ZIPLIST => self.ziplist(source, &mut list)?,
@@ -70,4 +74,3 @@ fn push(list: &mut List, element: Element<'_>, limits: &Limits) {
         list.push(End::Tail, text);
     });
 }
-

@@ -84,10 +84,20 @@ impl Decoder {
             if last.is_some_and(|last| group.consumer(last).name() >= name) {
                 return Err(bad());
             }
-            last = Some(consumer(source, value_type, name, &mut group, &mut deliveries)?);
+            last = Some(consumer(
+                source,
+                value_type,
+                name,
+                &mut group,
+                &mut deliveries,
+            )?);
         }
         // Each must have come to a consumer.
-        if deliveries.is_empty() { Ok(group) } else { Err(bad()) }
+        if deliveries.is_empty() {
+            Ok(group)
+        } else {
+            Err(bad())
+        }
     }
 }
 

@@ -89,7 +89,11 @@ impl Decoder {
 fn number(text: &[u8]) -> Result<f64, Error> {
     let text = std::str::from_utf8(text).map_err(|_| bad())?;
     let score = text.trim_ascii_start().parse::<f64>().map_err(|_| bad())?;
-    if score.is_nan() { Err(bad()) } else { Ok(score) }
+    if score.is_nan() {
+        Err(bad())
+    } else {
+        Ok(score)
+    }
 }
 
 /// A score as the first versions wrote it: a length and a text, or a length that stands for infinity.
