@@ -127,7 +127,8 @@ impl<R: Read> Source for Stream<R> {
             self.crc();
         }
         while left > 0 {
-            let step = left.min(to.len().max(STEP));
+            let room = to.capacity() - to.len();
+            let step = left.min(room.max(to.len()).max(PIECE_MAX));
             let from = to.len();
             to.reserve(step);
             let read = self.reader.by_ref().take(step as u64).read_to_end(to)?;
