@@ -4,7 +4,7 @@
 
 use persist::encode::Compression;
 use persist::reader::Entry;
-use persist::{Encoder, Event, Reader, Writer, crc64};
+use persist::{Batch, Encoder, Event, Reader, Writer, crc64};
 use std::time::Instant;
 use store::entry::NewValue;
 use store::shard::Expiry;
@@ -57,7 +57,20 @@ fn main() {
         let key = shard.key(entry.key);
         entry.value.put(&mut shard, 0, key, Expiry::Clear);
     });
-    shown("loading", start);
+    shown("loading one by one", start);
+    assert_eq!(shard.len(0), keys);
+    drop(shard);
+    let mut shard = Shard::new(1, [5, 6, 7, 8]);
+    let mut batch = Batch::default();
+    let start = Instant::now();
+    read(&file, |entry| {
+        batch.push(0, entry);
+        if batch.len() == Batch::USUAL {
+            batch.put(&mut shard);
+        }
+    });
+    batch.put(&mut shard);
+    shown("loading in batches", start);
     assert_eq!(shard.len(0), keys);
 }
 

@@ -14,6 +14,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aof;
+pub mod batch;
 pub mod crc64;
 pub mod decode;
 pub mod dump;
@@ -27,6 +29,7 @@ pub mod writer;
 mod ziplist;
 mod zipmap;
 
+pub use batch::Batch;
 pub use decode::{Decoded, Decoder};
 pub use encode::Encoder;
 pub use error::Error;
