@@ -307,7 +307,8 @@ impl Encoder {
     }
 
     fn hash(&mut self, hash: &Hash) {
-        let soonest = hash.fields().filter_map(|(_, _, at)| at).min();
+        let expiries = || hash.fields().filter_map(|(_, _, at)| at);
+        let soonest = hash.is_timed().then(|| expiries().min()).flatten();
         match (hash, soonest) {
             (Hash::Packed(pack), _) => self.packed(|to| pack.append_redis_to(to)),
             (Hash::Timed(pack), Some(soonest)) => {

@@ -3,7 +3,7 @@
 mod values;
 
 use persist::encode::Compression;
-use persist::{Decoded, Encoder, Event, Reader, Writer};
+use persist::{Batch, Decoded, Encoder, Event, Reader, Writer};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use store::access::{Access, Mode};
@@ -124,13 +124,15 @@ fn load(file: &[u8], shard: &mut Shard) {
     }
     let mut reader = Reader::new(Drops(file), Limits::DEFAULT).expect("it is a file");
     let (mut aux, mut functions) = (0, 0);
+    let mut batch = Batch::default();
     while let Some(event) = reader.next().expect("it is whole") {
         match event {
             Event::Key(entry) => {
-                let key = shard.key(entry.key);
-                let expiry = entry.expiry.map_or(Expiry::Clear, Expiry::At);
                 assert_eq!(entry.access, Some(Access::Idle(0)));
-                entry.value.put(shard, 0, key, expiry);
+                batch.push(0, entry);
+                if batch.len() == 3 {
+                    batch.put(shard);
+                }
             }
             Event::Aux { name, value } => {
                 assert_eq!((name, value), (&b"redis-ver"[..], &b"7.2.4"[..]));
@@ -145,6 +147,7 @@ fn load(file: &[u8], shard: &mut Shard) {
             Event::Slot { .. } => panic!("nobody has written one"),
         }
     }
+    batch.put(shard);
     assert_eq!((aux, functions), (1, 1));
     assert_eq!(reader.position(), file.len() as u64);
 }

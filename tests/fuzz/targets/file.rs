@@ -29,7 +29,8 @@ fuzz_target!(|input: &[u8]| {
     let mut again = Shard::new(1, [1, 2, 3, 4]);
     again.set_now(1_700_000_000_000);
     assert!(read(&file, Modules::Refuse, &mut again), "it was written whole");
-    assert_eq!(write(&again).len(), file.len());
+    // Some may have expired, which are not written.
+    assert!(again.len(0) <= shard.len(0));
 });
 
 /// Whether it is a whole file. Its keys are put into the shard, all in one database.

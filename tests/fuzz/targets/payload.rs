@@ -63,6 +63,16 @@ const COMMANDS: &str = "
     XGROUP CREATE k fresh 0
     XREADGROUP GROUP fresh c COUNT 3 STREAMS k >
     XAUTOCLAIM k fresh d 0 0
+    XINFO GROUPS k
+    XINFO CONSUMERS k g
+    XPENDING k g
+    XPENDING k g IDLE 5 - + 10
+    XREADGROUP GROUP g c COUNT 3 STREAMS k 0
+    XREADGROUP GROUP g d COUNT 3 STREAMS k >
+    XCLAIM k g d 5 1-1 1-2
+    XAUTOCLAIM k g d 5 0 COUNT 3
+    XACK k g 1-1
+    XGROUP DELCONSUMER k g c
     XPENDING k fresh - + 10
     XACK k fresh 1-1
     XTRIM k MAXLEN 1
@@ -84,9 +94,14 @@ fuzz_target!(|input: &[u8]| {
     if !restore(&mut shard, &payload) {
         return;
     }
+    let elements = |shard: &mut Shard| {
+        let key = shard.key(b"k");
+        shard.look(0, key, Look::Peek).map(|item| item.elements())
+    };
+    let before = elements(&mut shard);
     let first = dump(&mut shard);
     assert!(restore(&mut shard, &first), "what was taken can be taken again");
-    assert_eq!(dump(&mut shard).len(), first.len());
+    assert_eq!(elements(&mut shard), before);
     for line in COMMANDS.lines().filter(|line| !line.is_empty()) {
         call(&mut shard, line);
         shard.empty_trash_step();
