@@ -20,7 +20,11 @@ fuzz_target!(|input: &[u8]| {
         2 => b"REDIS0012",
         _ => b"VALKEY080",
     };
-    let modules = if choice & 4 == 0 { Modules::Skip } else { Modules::Refuse };
+    let modules = if choice & 4 == 0 {
+        Modules::Skip
+    } else {
+        Modules::Refuse
+    };
     let file = [head, rest].concat();
     let mut shard = Shard::new(1, [1, 2, 3, 4]);
     shard.set_now(1_700_000_000_000);
@@ -28,7 +32,10 @@ fuzz_target!(|input: &[u8]| {
     let file = write(&shard);
     let mut again = Shard::new(1, [1, 2, 3, 4]);
     again.set_now(1_700_000_000_000);
-    assert!(read(&file, Modules::Refuse, &mut again), "it was written whole");
+    assert!(
+        read(&file, Modules::Refuse, &mut again),
+        "it was written whole"
+    );
     // Some may have expired, which are not written.
     assert!(again.len(0) <= shard.len(0));
 });

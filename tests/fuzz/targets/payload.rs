@@ -100,7 +100,10 @@ fuzz_target!(|input: &[u8]| {
     };
     let before = elements(&mut shard);
     let first = dump(&mut shard);
-    assert!(restore(&mut shard, &first), "what was taken can be taken again");
+    assert!(
+        restore(&mut shard, &first),
+        "what was taken can be taken again"
+    );
     assert_eq!(elements(&mut shard), before);
     for line in COMMANDS.lines().filter(|line| !line.is_empty()) {
         call(&mut shard, line);
@@ -109,7 +112,10 @@ fuzz_target!(|input: &[u8]| {
     let key = shard.key(b"k");
     if shard.look(0, key, Look::Peek).is_some() {
         let last = dump(&mut shard);
-        assert!(restore(&mut shard, &last), "what commands have made can be taken");
+        assert!(
+            restore(&mut shard, &last),
+            "what commands have made can be taken"
+        );
     }
 });
 
