@@ -165,7 +165,7 @@ fn samples() -> Vec<(&'static str, Model)> {
     let entries = |n: u64| {
         let fields = |i: u64| {
             let mut fields = vec![(text("f"), i.to_string().into_bytes())];
-            if i % 3 == 0 {
+            if i.is_multiple_of(3) {
                 fields.push((text("other"), vec![b'x'; i as usize]));
             }
             fields
@@ -448,8 +448,11 @@ fn their_payloads_are_taken() {
     });
 }
 
-/// Keys of a file: by database, with expiries.
-fn load(file: &[u8]) -> Result<BTreeMap<(u64, Bytes), (Model, Option<i64>)>, Error> {
+/// Keys by database and name, with values and expiries.
+type Keys = BTreeMap<(u64, Bytes), (Model, Option<i64>)>;
+
+/// The keys of a file.
+fn load(file: &[u8]) -> Result<Keys, Error> {
     let mut reader = Reader::new(file, Limits::DEFAULT)?;
     let mut found = BTreeMap::new();
     let mut shard = shard();

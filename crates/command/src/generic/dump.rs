@@ -237,7 +237,10 @@ mod tests {
         }
         // A type that nobody has.
         let bad = r#""\x08\x00\x09\x00\x11\x3c\x98\x8d\x0a\x23\xae\xa1""#;
-        c.check(&format!("restore k 0 {bad} replace"), "-ERR Bad data format");
+        c.check(
+            &format!("restore k 0 {bad} replace"),
+            "-ERR Bad data format",
+        );
         c.check("get k", "$1|v");
     }
 
