@@ -13,6 +13,7 @@ const LONG: &[(&str, &str)] = &[];
 const CAREFUL: &[&str] = &[
     "crates/resp/src",
     "crates/store/src",
+    "crates/persist/src",
     "crates/command/src",
     "crates/engine/src",
     "crates/server/src",

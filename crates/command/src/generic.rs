@@ -1,6 +1,7 @@
 //! Commands on keys of any type: whether they are there, and removing them. The files below this one
-//! hold the rest of the group: names and databases, expiry, walks over the keyspace, OBJECT.
+//! hold the rest of the group: names and databases, expiry, walks over the keyspace, OBJECT, DUMP.
 
+pub mod dump;
 pub mod expire;
 pub mod object;
 pub mod rename;

@@ -50,6 +50,7 @@ pub static FAMILIES: &[&[Command]] = &[
     geo::COMMANDS,
     sort::COMMANDS,
     generic::COMMANDS,
+    generic::dump::COMMANDS,
     generic::expire::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,

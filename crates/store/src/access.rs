@@ -18,6 +18,14 @@ pub enum Mode {
     },
 }
 
+/// How a key was used, apart from clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Seconds since the last time.
+    Idle(u64),
+    Frequency(u8),
+}
+
 /// The clock that accesses are stamped with.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
@@ -69,6 +77,29 @@ impl Stamp {
         u64::from(self.seconds.wrapping_sub(access) & CLOCK_MASK)
     }
 
+    /// The bits of a key last used some seconds ago, or used with this frequency, if this is what the mode
+    /// records.
+    pub fn restored(&self, access: Access) -> Option<u32> {
+        match (self.mode, access) {
+            (Mode::Lru, Access::Idle(seconds)) => {
+                let seconds = seconds.min(u64::from(CLOCK_MASK)) as u32;
+                Some(self.seconds.wrapping_sub(seconds) & CLOCK_MASK)
+            }
+            (Mode::Lfu { .. }, Access::Frequency(count)) => {
+                Some(self.minutes << 8 | u32::from(count))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a dump says about a key with these bits.
+    pub fn told(&self, access: u32) -> Access {
+        match self.mode {
+            Mode::Lru => Access::Idle(self.idle_seconds(access)),
+            Mode::Lfu { .. } => Access::Frequency(self.frequency(access) as u8),
+        }
+    }
+
     /// The counter after the decay that is due.
     pub fn frequency(&self, access: u32) -> u32 {
         let Mode::Lfu { decay_minutes, .. } = self.mode else {
@@ -89,6 +120,22 @@ mod tests {
         let before = Stamp::new(Mode::Lru, i64::from(CLOCK_MASK) * 1000);
         let after = Stamp::new(Mode::Lru, (i64::from(CLOCK_MASK) + 5) * 1000);
         assert_eq!(after.idle_seconds(before.fresh()), 5);
+    }
+
+    #[test]
+    fn what_a_dump_tells_is_restored_in_the_mode_that_it_is_of() {
+        let lru = Stamp::new(Mode::Lru, 5_000_000);
+        let mode = Mode::Lfu {
+            log_factor: 10,
+            decay_minutes: 1,
+        };
+        let lfu = Stamp::new(mode, 5_000_000);
+        let restored = |stamp: Stamp, access| stamp.restored(access).map(|bits| stamp.told(bits));
+        for access in [Access::Idle(0), Access::Idle(70_000), Access::Frequency(9)] {
+            let is_idle = matches!(access, Access::Idle(_));
+            assert_eq!(restored(lru, access), is_idle.then_some(access));
+            assert_eq!(restored(lfu, access), (!is_idle).then_some(access));
+        }
     }
 
     #[test]

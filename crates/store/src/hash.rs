@@ -17,7 +17,7 @@ use crate::listpack::{Listpack, Pos};
 use crate::shard::{Expiry, Type};
 use crate::value::{Collection, Limits};
 pub use draw::Urn;
-pub use iter::Iter;
+pub use iter::{Fields, Iter};
 pub use table::HashTable;
 
 #[derive(Clone)]
@@ -254,6 +254,11 @@ impl Hash {
     /// The fields with their values.
     pub fn iter(&self, now_ms: i64) -> Iter<'_> {
         Iter::new(self, now_ms)
+    }
+
+    /// All fields with their values and expiries, those whose time has come included.
+    pub fn fields(&self) -> Fields<'_> {
+        Fields::new(self)
     }
 
     /// Visits the fields at a cursor and answers the next one, 0 at the end; of a packed hash all of

@@ -210,10 +210,15 @@ impl Intset {
     /// The bytes that Redis calls an intset.
     pub fn to_redis(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.bytes_len());
-        bytes.extend_from_slice(&(self.width() as u32).to_le_bytes());
-        bytes.extend_from_slice(&self.0.note().to_le_bytes());
-        bytes.extend_from_slice(self.0.bytes());
+        self.append_redis_to(&mut bytes);
         bytes
+    }
+
+    /// The same behind other bytes.
+    pub fn append_redis_to(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&(self.width() as u32).to_le_bytes());
+        to.extend_from_slice(&self.0.note().to_le_bytes());
+        to.extend_from_slice(self.0.bytes());
     }
 }
 

@@ -217,12 +217,43 @@ impl List {
         }
     }
 
-    /// The list as a dump has it.
-    pub fn nodes(&self) -> Vec<Node<'_>> {
-        match self {
-            List::Packed(pack) => vec![Node::Packed(pack.entries().0, pack.len())],
-            List::Chunks(chunks) => chunks.iter().map(Node::of).collect(),
+    /// Puts the elements of a dump's node behind all others. They stay together in one node, unless the
+    /// list is short enough for the packed encoding.
+    pub fn append(&mut self, node: Listpack, limits: &Limits) {
+        if node.is_empty() {
+            return;
         }
+        let bound = Bound::of(limits.list_max_listpack_size);
+        if let List::Packed(pack) = self {
+            if pack.is_empty() && bound.holds(node.bytes_len(), node.len()) {
+                *pack = node;
+                return;
+            }
+            let pack = std::mem::take(pack);
+            *self = List::Chunks(Box::new(Chunks::new(bound, pack)));
+        }
+        if let List::Chunks(chunks) = self {
+            chunks.append(node);
+        }
+    }
+
+    /// How many nodes a dump has.
+    pub fn node_count(&self) -> usize {
+        match self {
+            List::Packed(_) => 1,
+            List::Chunks(chunks) => chunks.segments(),
+        }
+    }
+
+    /// The list as a dump has it.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        let (pack, chunks) = match self {
+            List::Packed(pack) => (Some(pack), None),
+            List::Chunks(chunks) => (None, Some(chunks)),
+        };
+        let packed = pack.map(|pack| Node::Packed(pack.entries().0, pack.len()));
+        let chunks = chunks.into_iter().flat_map(|chunks| chunks.iter());
+        packed.into_iter().chain(chunks.map(Node::of))
     }
 }
 

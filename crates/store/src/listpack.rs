@@ -628,12 +628,22 @@ impl Listpack {
     /// The bytes that Redis calls a listpack.
     pub fn to_redis(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.bytes_len());
-        bytes.extend_from_slice(&(self.bytes_len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&(self.len().min(MANY) as u16).to_le_bytes());
-        bytes.extend_from_slice(self.0.bytes());
-        bytes.push(END);
+        self.append_redis_to(&mut bytes);
         bytes
     }
+
+    /// The same behind other bytes.
+    pub fn append_redis_to(&self, to: &mut Vec<u8>) {
+        append_redis(self.0.bytes(), self.len(), to);
+    }
+}
+
+/// Puts `len` entries behind other bytes, as what Redis calls a listpack.
+pub fn append_redis(entries: &[u8], len: usize, to: &mut Vec<u8>) {
+    to.extend_from_slice(&((entries.len() + FRAME) as u32).to_le_bytes());
+    to.extend_from_slice(&(len.min(MANY) as u16).to_le_bytes());
+    to.extend_from_slice(entries);
+    to.push(END);
 }
 
 /// Counts entries, all of whose lengths must be right from both sides.

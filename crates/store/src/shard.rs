@@ -7,7 +7,7 @@
 //! Unsafe code here calls the table and the entries by their contracts: a `Found` is used before the
 //! table changes again, and an entry is freed when it has left its table.
 
-use crate::access::{Mode, Stamp};
+use crate::access::{Access, Mode, Stamp};
 use crate::entry::{self, Blob, Entry, NewValue, Str};
 use crate::fields::Fields;
 use crate::random::Random;
@@ -655,6 +655,15 @@ impl Shard {
             }
         }
         true
+    }
+
+    /// Stamps a key as a dump tells; nothing happens to one that is absent, or if the present mode records
+    /// something else.
+    pub fn set_access(&mut self, db: usize, key: Key<'_>, access: Access) {
+        let stamped = self.stamp.restored(access).zip(self.find(db, key));
+        if let Some((bits, (_, entry))) = stamped {
+            entry.set_access(bits);
+        }
     }
 
     /// A new entry with the value of `old`, from which it takes over what it owns.

@@ -634,6 +634,12 @@ impl Table {
             let group = self.group(hash);
             let first = group.tag(hash);
             let home = group.home(first);
+            // All of a bucket's entries are on their way while the first is visited.
+            for_each_homed(group, home, |slot| {
+                let entry = pointer(slot).as_ptr();
+                prefetch(entry);
+                prefetch(entry.wrapping_add(64));
+            });
             for_each_homed(group, home, |slot| {
                 if slot >> 48 >= first {
                     visit(pointer(slot), slot & FLAGS);

@@ -1,6 +1,6 @@
 //! Going over the fields of a hash.
 
-use super::{Hash, HashTable, is_due, table};
+use super::{Hash, HashTable, is_due, table, timed};
 use crate::dict;
 use crate::element::Element;
 use crate::listpack;
@@ -60,6 +60,51 @@ impl<'a> Iterator for Iter<'a> {
                         return Some((Element::Bytes(field), Element::Bytes(value)));
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Fields, values and expiries, those whose time has come included.
+pub struct Fields<'a>(Every<'a>);
+
+enum Every<'a> {
+    Packed(listpack::Iter<'a>),
+    Timed(listpack::Iter<'a>),
+    Table(dict::Iter<'a>, Option<dict::Iter<'a>>),
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(hash: &'a Hash) -> Fields<'a> {
+        Fields(match hash {
+            Hash::Packed(pack) => Every::Packed(pack.iter()),
+            Hash::Timed(pack) => Every::Timed(pack.iter()),
+            Hash::Table(table) => {
+                let (plain, timed) = table.dicts();
+                Every::Table(plain.iter(), timed.map(|dict| dict.iter()))
+            }
+        })
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (Element<'a>, Element<'a>, Option<i64>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Every::Packed(elements) => Some((elements.next()?, elements.next()?, None)),
+            Every::Timed(elements) => {
+                let (field, value) = (elements.next()?, elements.next()?);
+                Some((field, value, timed::expiry(elements.next()?)))
+            }
+            Every::Table(plain, timed) => {
+                if let Some((field, value)) = plain.next() {
+                    return Some((Element::Bytes(field), Element::Bytes(value), None));
+                }
+                let (field, payload) = timed.as_mut()?.next()?;
+                let (at, value) = table::cut(payload);
+                Some((Element::Bytes(field), Element::Bytes(value), Some(at)))
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::shard::Expiry;
 /// Elements of a field.
 const STEP: usize = 3;
 
-fn expiry(element: Element<'_>) -> Option<i64> {
+pub(super) fn expiry(element: Element<'_>) -> Option<i64> {
     match element {
         Element::Int(at) if at != 0 => Some(at),
         _ => None,

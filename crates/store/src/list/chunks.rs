@@ -139,6 +139,12 @@ impl Chunks {
         self.packs.is_empty()
     }
 
+    /// Puts a pack, which is not empty, behind all others as it is.
+    pub fn append(&mut self, pack: Listpack) {
+        self.len += pack.len();
+        self.put(self.packs.len(), Chunk::new(pack));
+    }
+
     /// The pack that all elements are in, if there is only one and `holds` says so of its bytes and
     /// elements.
     pub fn sole_pack(&mut self, holds: impl Fn(usize, usize) -> bool) -> Option<Listpack> {
@@ -156,7 +162,7 @@ impl Chunks {
     // All chunks as entries with their number, the open one first.
 
     #[inline]
-    fn segments(&self) -> usize {
+    pub(super) fn segments(&self) -> usize {
         self.packs.len() + usize::from(!self.front.is_empty())
     }
 

@@ -273,15 +273,14 @@ fn a_large_element_is_alone() {
     list.insert(5, Place::Before, &large);
     let sizes: Vec<_> = list
         .nodes()
-        .iter()
         .map(|node| match node {
             Node::Plain(text) => text.len(),
-            Node::Packed(_, n) => *n,
+            Node::Packed(_, n) => n,
         })
         .collect();
     assert_eq!(sizes, [5, 9000, 5]);
     list.set(5, b"small");
-    assert_eq!(list.nodes().len(), 2);
+    assert_eq!(list.nodes().count(), 2);
 }
 
 #[test]
