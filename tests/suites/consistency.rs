@@ -257,7 +257,11 @@ impl<'a> Client<'a> {
             .collect();
         let writes = lists(seed, 3);
         let command = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        let appends = || writes.iter().map(|key| command(&["APPEND", &name(*key), &text]));
+        let appends = || {
+            writes
+                .iter()
+                .map(|key| command(&["APPEND", &name(*key), &text]))
+        };
         let (what, commands) = match kind {
             10 | 11 => {
                 let mut commands = vec![command(&["MULTI"])];
