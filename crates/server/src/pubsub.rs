@@ -104,6 +104,10 @@ pub struct PubSub {
     subscribers: [Names<Vec<Sender>>; 3],
     /// Subscribers on each shard: of channels that this shard owns, and of all patterns.
     counts: [Names<Vec<u32>>; 3],
+    /// The subscriber whose command runs now, and the messages that it causes itself: they come behind
+    /// its reply.
+    at_work: Option<(Sender, Protocol)>,
+    early: Vec<u8>,
 }
 
 impl PubSub {
@@ -116,6 +120,17 @@ impl PubSub {
     pub fn subscribers(&self, kind: Kind, name: &[u8]) -> u64 {
         let counts = self.counts[kind as usize].get(name);
         counts.map_or(0, |counts| counts.iter().map(|n| u64::from(*n)).sum())
+    }
+
+    /// A subscriber's command begins.
+    pub fn begin_work(&mut self, client: &Client, protocol: Protocol) {
+        self.at_work = Some((Sender::of(client), protocol));
+    }
+
+    /// It has ended; answers the messages that it has caused to its own client.
+    pub fn end_work(&mut self) -> Vec<u8> {
+        self.at_work = None;
+        std::mem::take(&mut self.early)
     }
 
     /// Patterns that somebody subscribes to.
@@ -301,6 +316,11 @@ impl Pushed {
         }
         let client = core.clients.get_mut(to.conn);
         let Some(client) = client.filter(|c| c.id == to.client && c.closing == Closing::No) else {
+            let pubsub = &mut core.pubsub;
+            if let Some((_, protocol)) = pubsub.at_work.filter(|(sender, _)| *sender == to) {
+                let pushed = self.in_protocol(protocol);
+                pubsub.early.extend_from_slice(pushed.bytes());
+            }
             return;
         };
         let subscriptions = client.session.subscriptions.as_mut();

@@ -547,9 +547,11 @@ impl Gathering {
                 parts: Vec::new(),
                 handler,
                 settings: core.settings,
+                wanted: core.notices.wanted(),
                 time_ms: 0,
                 blocking: None,
                 calls: Vec::new(),
+                events: Vec::new(),
             },
             out,
             combined: false,
@@ -721,10 +723,10 @@ impl Gathering {
         self.work.account(core, outcome, stats);
         self.work.whole.executed();
         for (shard, part) in self.work.parts.drain(..) {
-            if part.part.loans.is_empty() {
-                core.stock.put_parcel(part);
-            } else {
+            if part.part.has_outcome() {
                 self.out.push_back((shard, part));
+            } else {
+                core.stock.put_parcel(part);
             }
         }
     }

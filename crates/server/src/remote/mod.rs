@@ -48,6 +48,8 @@ pub enum Request {
     },
     /// What has changed in the subscriptions there, of which nobody waits to hear.
     Subscriptions(Vec<Change>),
+    /// For all subscribers of a channel of the other shard's.
+    Publish(Box<pubsub::Message>),
     /// Keys there, by database and hash, are watched once less.
     Unwatch(Vec<(usize, u64)>),
 }
@@ -428,6 +430,14 @@ fn take(core: &mut Core, from: usize, request: Request) {
         }
         Request::Adopt(arrival) => core.requests.push(core::Request::Adopt(arrival)),
         Request::Subscriptions(changes) => pubsub::note(core, from, &changes),
+        Request::Publish(message) => {
+            let pubsub::Message {
+                kind,
+                channel,
+                payload,
+            } = *message;
+            pubsub::publish(core, kind, &channel, &payload, None);
+        }
         Request::Unwatch(hashes) => multi::unwatch_here(core, &hashes),
         Request::Ask { id, question } => {
             survey::hear(core, Asker { shard: from, id }, question);

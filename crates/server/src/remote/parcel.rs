@@ -13,8 +13,8 @@ use command::Context;
 use engine::tx::ShardId;
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
-use store::Loan;
 use store::watch::Seen;
+use store::{Event, Loan};
 
 /// Whose commands a parcel holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub struct Part {
     /// In a program: the shard that it goes to, and whether it gives back what was lent.
     pub shard: ShardId,
     pub applies: bool,
+    /// What has happened to the part's keys on the desk.
+    pub events: Vec<Event>,
     /// Those who wait for the part's keys from now on.
     pub arrivals: Option<Arrivals>,
     /// The client's command is to begin again: it could not be executed for this key alone.
@@ -99,6 +101,11 @@ impl Part {
         self.databases.extend(other);
     }
 
+    /// Whether its shard has something to do once the command has run on the desk.
+    pub fn has_outcome(&self) -> bool {
+        !self.loans.is_empty() || !self.events.is_empty() || self.arrivals.is_some()
+    }
+
     fn clear(&mut self) {
         self.places.clear();
         self.databases.clear();
@@ -109,6 +116,7 @@ impl Part {
         self.watches.clear();
         self.parcel = 0;
         self.applies = false;
+        self.events.clear();
         self.arrivals = None;
         self.again = false;
     }
