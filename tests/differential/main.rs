@@ -2,5 +2,6 @@
 
 mod directed;
 mod generate;
+mod notify;
 mod protocol;
 mod random;
