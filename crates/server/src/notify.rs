@@ -11,12 +11,16 @@
 //! command does on the desk travels to the key's shard with the value that is given back
 //! (`remote/tx.rs`); what it only fails to find is published where it runs. Between a shard and a
 //! channel's owner messages keep their order. Events of different shards that meet on a
-//! `__keyevent` channel have the order in which its owner received them.
+//! `__keyevent` channel have the order in which its owner received them. Every shard counts the
+//! subscribers of these channels, so what nobody hears is not sent.
 
 use crate::core::Core;
 use crate::pubsub::{self, Kind, Message};
 use crate::remote::Request;
 use store::Event;
+
+/// What the channels of keys and of events begin with.
+pub const PREFIX: &[u8] = b"__key";
 
 /// Publishes what has happened to keys of this shard.
 #[cold]
@@ -45,6 +49,9 @@ pub fn publish_all(core: &mut Core, events: &[Event]) {
 }
 
 fn send(core: &mut Core, channel: &[u8], payload: &[u8]) {
+    if !core.pubsub.hears(channel) {
+        return;
+    }
     let owner = pubsub::owner(core, channel);
     if owner == core.me {
         pubsub::publish(core, Kind::Channel, channel, payload, None);
