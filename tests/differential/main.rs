@@ -3,5 +3,6 @@
 mod clients;
 mod directed;
 mod generate;
+mod notify;
 mod protocol;
 mod random;

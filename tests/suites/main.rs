@@ -24,6 +24,7 @@ mod info;
 mod judged;
 mod limits;
 mod list;
+mod notify;
 mod order;
 mod overload;
 mod protocol;

@@ -18,6 +18,7 @@ mod info;
 mod judged;
 mod limits;
 mod list;
+mod notify;
 mod protocol;
 mod pubsub;
 mod scan;

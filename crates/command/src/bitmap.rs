@@ -16,8 +16,8 @@ use crate::string::{Text, ordered_range, range, wrote};
 use bits::{Operator, Unit};
 use resp::Args;
 use resp::number::parse_i64;
-use store::Look;
 use store::shard::Expiry;
+use store::{Class, Look};
 
 pub static COMMANDS: &[Command] = &[
     BITCOUNT,
@@ -130,6 +130,9 @@ fn setbit(ctx: &mut Context<'_>) -> Outcome {
         bits::set(bytes, offset, bit);
         (old, old != bit)
     })?;
+    if changed {
+        ctx.notify(Class::STRING, "setbit", key);
+    }
     ctx.reply.int(old.into());
     Ok(wrote(changed))
 }
@@ -308,9 +311,10 @@ fn bitop(ctx: &mut Context<'_>) -> Outcome {
     let result = operator.combine(&sources);
     ctx.reply.int(result.len() as i64);
     if result.is_empty() {
-        return Ok(wrote(ctx.shard.remove(ctx.db, target)));
+        return Ok(wrote(ctx.delete(target)));
     }
     ctx.shard.set_built(ctx.db, target, result, Expiry::Clear);
+    ctx.notify(Class::STRING, "set", target);
     Ok(Effect::Wrote)
 }
 

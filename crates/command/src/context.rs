@@ -5,7 +5,7 @@ use resp::number::parse_i64;
 use resp::{Args, Blob, Reply};
 use store::entry::NewValue;
 use store::shard::{Expiry, Item};
-use store::{Element, Key, Limits, Look, Shard, Str};
+use store::{Class, Element, Key, Limits, Look, Shard, Str};
 
 /// Settings that handlers of data commands read.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,31 @@ impl<'a> Context<'a> {
             None => Ok(None),
             Some(item) => Ok(Some(item.str()?)),
         }
+    }
+
+    /// Says that something has happened to a key, for those who subscribe to it.
+    #[inline]
+    pub fn notify(&mut self, class: Class, event: &'static str, key: Key<'_>) {
+        self.shard.notify(class, event, self.db, key.bytes);
+    }
+
+    /// Removes a key, and says so; false if it was absent.
+    pub fn delete(&mut self, key: Key<'_>) -> bool {
+        let removed = self.shard.remove(self.db, key);
+        if removed {
+            self.notify(Class::GENERIC, "del", key);
+        }
+        removed
+    }
+
+    /// Sets or clears the expiry of a key, and says so; false if it was absent.
+    pub fn set_expiry(&mut self, key: Key<'_>, at: Option<i64>) -> bool {
+        let set = self.shard.set_expiry(self.db, key, at);
+        if set {
+            let event = if at.is_some() { "expire" } else { "persist" };
+            self.notify(Class::GENERIC, event, key);
+        }
+        set
     }
 
     /// Argument `i` as an integer.

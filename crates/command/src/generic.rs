@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, Command, Effect, Flags, Form, Merge, Outcome, Spec};
-use store::{Key, Look, Shard};
+use store::{Class, Key, Look, Shard};
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -102,7 +102,13 @@ const KEYS: &[Argument] = &[Argument::key("key", 0).multiple()];
 const SUMMED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
 fn del(ctx: &mut Context<'_>) -> Outcome {
-    let removed = count_keys(ctx, Shard::remove);
+    let removed = count_keys(ctx, |shard, db, key| {
+        let removed = shard.remove(db, key);
+        if removed {
+            shard.notify(Class::GENERIC, "del", db, key.bytes);
+        }
+        removed
+    });
     Ok(Effect::wrote_if(removed > 0))
 }
 

@@ -14,8 +14,8 @@ use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, 
 use crate::string::wrote;
 use cell::Place;
 use resp::{Args, Reply};
-use store::Look;
 use store::zset::Zset;
+use store::{Class, Look};
 
 pub static COMMANDS: &[Command] = &[
     GEOADD,
@@ -176,7 +176,7 @@ fn geoadd(ctx: &mut Context<'_>) -> Outcome {
         });
     }
     let changed = added + moved > 0;
-    zset.close(changed);
+    zset.close_as(changed, Class::ZSET, "zadd");
     ctx.reply
         .int(if counts_changes { added + moved } else { added });
     Ok(wrote(changed))

@@ -17,7 +17,7 @@ use crate::spec::{Outcome, Spec, Weight};
 use resp::Reply;
 use store::hash::Hash;
 use store::shard::{Expiry, Held};
-use store::{Collection, Element, Look};
+use store::{Class, Collection, Element, Look};
 
 pub static COMMANDS: &[Command] = &[
     HDEL,
@@ -327,7 +327,7 @@ fn set(ctx: &mut Context<'_>, name: &str) -> Result<usize, Error> {
         let (field, value) = (args.get(i), args.get(i + 1));
         added += usize::from(hash.set(field, value, Expiry::Clear, now, limits));
     }
-    hash.close(true);
+    hash.close_as(true, Class::HASH, "hset");
     Ok(added)
 }
 
@@ -354,7 +354,7 @@ fn hsetnx(ctx: &mut Context<'_>) -> Outcome {
         let limits = &ctx.settings.limits;
         hash.set(field, value, Expiry::Clear, now, limits);
     }
-    hash.close(absent);
+    hash.close_as(absent, Class::HASH, "hset");
     ctx.reply.int(absent.into());
     Ok(Effect::wrote_if(absent))
 }
@@ -381,7 +381,7 @@ fn hdel(ctx: &mut Context<'_>) -> Outcome {
         for field in ctx.args.from(2).iter() {
             removed += i64::from(hash.remove(field, now));
         }
-        hash.close(removed > 0);
+        hash.close_as(removed > 0, Class::HASH, "hdel");
     }
     ctx.reply.int(removed);
     Ok(Effect::wrote_if(removed > 0))

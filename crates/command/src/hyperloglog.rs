@@ -22,7 +22,7 @@ use crate::string::{Text, wrote};
 use resp::Args;
 use sketch::{Corrupt, Encoding, NoSketch, Rank, Union};
 use store::shard::Expiry;
-use store::{Key, Look, Str};
+use store::{Class, Key, Look, Str};
 
 pub static COMMANDS: &[Command] = &[PFADD, PFCOUNT, PFDEBUG, PFMERGE, PFSELFTEST];
 
@@ -89,6 +89,9 @@ fn pfadd(ctx: &mut Context<'_>) -> Outcome {
             },
         },
     };
+    if changed {
+        ctx.notify(Class::STRING, "pfadd", key);
+    }
     ctx.reply.int(changed.into());
     Ok(wrote(changed))
 }
@@ -225,6 +228,7 @@ fn pfmerge(ctx: &mut Context<'_>) -> Outcome {
     }
     union.pour_into(&mut bytes, ctx.settings.limits.hll_sparse_max_bytes)?;
     ctx.shard.set_built(ctx.db, key, bytes, expiry);
+    ctx.notify(Class::STRING, "pfadd", key);
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }

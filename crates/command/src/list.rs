@@ -17,7 +17,7 @@ use crate::spec::{Outcome, Spec, Weight};
 use crate::string::wrote;
 use resp::Args;
 use store::list::{End, List, Place};
-use store::{Collection, Limits, Look};
+use store::{Class, Collection, Limits, Look};
 
 pub static COMMANDS: &[Command] = &[
     block::BLMOVE,
@@ -97,6 +97,22 @@ fn trimmed(ctx: &mut Context<'_>) -> usize {
     (length(ctx, 1) - ranged(ctx)) / 256
 }
 
+/// The event of elements added at an end.
+fn pushed(end: End) -> &'static str {
+    match end {
+        End::Head => "lpush",
+        End::Tail => "rpush",
+    }
+}
+
+/// The event of elements removed from an end.
+fn popped(end: End) -> &'static str {
+    match end {
+        End::Head => "lpop",
+        End::Tail => "rpop",
+    }
+}
+
 const LPUSH: Command = Command {
     spec: Spec {
         name: "lpush",
@@ -143,7 +159,7 @@ fn push(ctx: &mut Context<'_>, end: End) -> Outcome {
     let mut list = ctx.shard.create::<List>(ctx.db, key)?;
     add(&mut list, &ctx.settings.limits, ctx.args, end, bytes);
     ctx.reply.int(list.len() as i64);
-    list.close(true);
+    list.close_as(true, Class::LIST, pushed(end));
     Ok(Effect::Wrote)
 }
 
@@ -211,7 +227,7 @@ fn push_if_there(ctx: &mut Context<'_>, end: End) -> Outcome {
     };
     add(&mut list, &ctx.settings.limits, ctx.args, end, bytes);
     ctx.reply.int(list.len() as i64);
-    list.close(true);
+    list.close_as(true, Class::LIST, pushed(end));
     Ok(Effect::Wrote)
 }
 
@@ -330,7 +346,7 @@ fn lset(ctx: &mut Context<'_>) -> Outcome {
     list.make_room(&ctx.settings.limits, 1, text.len());
     list.set(index.ok_or(Error::INDEX_RANGE)?, text);
     list.shrink(&ctx.settings.limits);
-    list.close(true);
+    list.close_as(true, Class::LIST, "lset");
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }
@@ -369,6 +385,7 @@ fn ltrim(ctx: &mut Context<'_>) -> Outcome {
     list.cut(End::Head, first);
     let changed = list.len() < len;
     list.shrink(&ctx.settings.limits);
+    list.notify(Class::LIST, "ltrim");
     list.close(changed);
     Ok(wrote(changed))
 }
@@ -420,6 +437,6 @@ fn linsert(ctx: &mut Context<'_>) -> Outcome {
         list.insert(index, place, text);
     }
     ctx.reply.int(found.map_or(-1, |_| list.len() as i64));
-    list.close(found.is_some());
+    list.close_as(found.is_some(), Class::LIST, "linsert");
     Ok(wrote(found.is_some()))
 }

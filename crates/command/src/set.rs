@@ -17,7 +17,7 @@ use crate::spec::{
 use resp::Reply;
 use resp::number::parse_u64_loose;
 use store::set::Set;
-use store::{Collection, Look};
+use store::{Class, Collection, Look};
 
 pub static COMMANDS: &[Command] = &[
     SADD,
@@ -74,7 +74,7 @@ fn sadd(ctx: &mut Context<'_>) -> Outcome {
     for i in 2..ctx.args.len() {
         added += i64::from(set.add(ctx.args.get(i), limits));
     }
-    set.close(added > 0);
+    set.close_as(added > 0, Class::SET, "sadd");
     ctx.reply.int(added);
     Ok(Effect::wrote_if(added > 0))
 }
@@ -103,7 +103,7 @@ fn srem(ctx: &mut Context<'_>) -> Outcome {
         for i in 2..ctx.args.len() {
             removed += i64::from(set.remove(ctx.args.get(i)));
         }
-        set.close(removed > 0);
+        set.close_as(removed > 0, Class::SET, "srem");
     }
     ctx.reply.int(removed);
     Ok(Effect::wrote_if(removed > 0))
@@ -257,13 +257,13 @@ fn smove(ctx: &mut Context<'_>) -> Outcome {
     if moves {
         if let Some(mut source) = ctx.shard.open::<Set>(ctx.db, from)? {
             source.remove(member);
-            source.close(true);
+            source.close_as(true, Class::SET, "srem");
         }
         let limits = &ctx.settings.limits;
         let mut target = ctx.shard.create::<Set>(ctx.db, to)?;
         target.expect(member, 1, limits);
         let added = target.add(member, limits);
-        target.close(added);
+        target.close_as(added, Class::SET, "sadd");
     }
     ctx.reply.int(found.into());
     Ok(Effect::wrote_if(moves))

@@ -25,7 +25,7 @@ use store::set::Set;
 use store::shard::{Expiry, Type};
 use store::value::Collection;
 use store::zset::{Direction, Zset};
-use store::{Element, Key, Look, Shard, Str};
+use store::{Class, Element, Key, Look, Shard, Str};
 
 pub static COMMANDS: &[Command] = &[SORT, SORT_RO];
 
@@ -634,9 +634,10 @@ fn store(ctx: &mut Context<'_>, request: &Request<'_>, rows: &Rows, at: usize) -
     let destination = ctx.key(at);
     ctx.reply.int(list.len() as i64);
     if list.is_empty() {
-        return Ok(wrote(ctx.shard.remove(ctx.db, destination)));
+        return Ok(wrote(ctx.delete(destination)));
     }
     ctx.shard.put(ctx.db, destination, list, Expiry::Clear);
+    ctx.notify(Class::LIST, "sortstore", destination);
     Ok(Effect::Wrote)
 }
 

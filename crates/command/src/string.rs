@@ -19,7 +19,7 @@ use resp::number::Decimal;
 use set::{Lifetime, Term};
 use std::ops::Deref;
 use store::shard::Expiry;
-use store::{Look, Str};
+use store::{Class, Look, Str};
 
 pub static COMMANDS: &[Command] = &[
     APPEND,
@@ -189,7 +189,7 @@ const GETDEL: Command = Command {
 fn getdel(ctx: &mut Context<'_>) -> Outcome {
     get(ctx)?;
     let key = ctx.key(1);
-    Ok(wrote(ctx.shard.remove(ctx.db, key)))
+    Ok(wrote(ctx.delete(key)))
 }
 
 const GETEX: Command = Command {
@@ -241,11 +241,9 @@ fn getex(ctx: &mut Context<'_>) -> Outcome {
     let expiry = lifetime.expiry(ctx.args, now, "getex")?;
     Context::reply_string(ctx.reply, string);
     Ok(wrote(match expiry {
-        Expiry::At(at) if at <= now => ctx.shard.remove(ctx.db, key),
-        Expiry::At(at) => ctx.shard.set_expiry(ctx.db, key, Some(at)),
-        Expiry::Clear if lifetime.is_given() && had_expiry => {
-            ctx.shard.set_expiry(ctx.db, key, None)
-        }
+        Expiry::At(at) if at <= now => ctx.delete(key),
+        Expiry::At(at) => ctx.set_expiry(key, Some(at)),
+        Expiry::Clear if lifetime.is_given() && had_expiry => ctx.set_expiry(key, None),
         Expiry::Clear | Expiry::Keep => false,
     }))
 }
@@ -361,6 +359,7 @@ fn append(ctx: &mut Context<'_>) -> Outcome {
     let value = ctx.args.get(2);
     let Some(old) = ctx.string(key, Look::Touch)? else {
         ctx.set(key, 2, Expiry::Clear);
+        ctx.notify(Class::STRING, "append", key);
         ctx.reply.int(value.len() as i64);
         return Ok(Effect::Wrote);
     };
@@ -369,6 +368,7 @@ fn append(ctx: &mut Context<'_>) -> Outcome {
     ctx.shard.edit(ctx.db, key, len, |bytes| {
         bytes[from..].copy_from_slice(value);
     })?;
+    ctx.notify(Class::STRING, "append", key);
     ctx.reply.int(len as i64);
     Ok(Effect::Wrote)
 }
@@ -406,6 +406,7 @@ fn setrange(ctx: &mut Context<'_>) -> Outcome {
     ctx.shard.edit(ctx.db, key, end, |bytes| {
         bytes[offset..end].copy_from_slice(value);
     })?;
+    ctx.notify(Class::STRING, "setrange", key);
     ctx.reply.int(len.max(end) as i64);
     Ok(Effect::Wrote)
 }

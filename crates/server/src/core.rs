@@ -5,6 +5,7 @@
 
 use crate::blocking::Waits;
 use crate::clients::{Client, Clients, Peer, Special};
+use crate::config::special::Notices;
 use crate::config::{Config, PipelineOrder};
 use crate::control::Control;
 use crate::listen::Listener;
@@ -35,9 +36,9 @@ use resp::{Args, Limits, Reply};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use store::Shard;
 use store::access::Mode;
 use store::watch::Change;
+use store::{Event, Shard};
 
 /// What a handler of a connection or server command gets.
 pub struct Host<'a> {
@@ -178,6 +179,12 @@ pub struct Core {
     pub surveys: Surveys,
     pub asides: Asides,
     pub pubsub: PubSub,
+    /// Which events of keys are published.
+    pub notices: Notices,
+    /// What has happened to keys, empty between its uses.
+    pub events: Vec<Event>,
+    /// What has happened to keys by something that may be undone, while that runs.
+    pub held_events: Option<Vec<Event>>,
     pub afloat: Afloat,
     pub stock: Stock,
     /// Requests received and not looked at.
@@ -231,6 +238,9 @@ impl Core {
             surveys: Surveys::default(),
             asides: Asides::new(wake.clone()),
             pubsub: PubSub::default(),
+            notices: Notices::default(),
+            events: Vec::new(),
+            held_events: None,
             afloat: Afloat::default(),
             stock: Stock::default(),
             inbox: Vec::new(),
@@ -294,6 +304,8 @@ impl Core {
             Mode::Lru
         };
         self.shard.set_access_mode(mode);
+        self.notices = self.config.notify_keyspace_events();
+        self.shard.want_events(self.notices.wanted());
         self.stats.tracks_latency = self.config.latency_tracking();
         self.strict = self.config.pipeline_order() == PipelineOrder::Strict;
     }

@@ -12,6 +12,7 @@
 use crate::blocking;
 use crate::clients::{Client, Closing, Held, Special};
 use crate::core::{CommandTable, Core, Host, HostHandler};
+use crate::notify;
 use crate::remote::route::{Keys, To};
 use crate::remote::{self, Pass, aside};
 use crate::scripting;
@@ -303,12 +304,18 @@ fn execute(
     }
     watch.count(client);
     let mark = reply.mark();
-    if !execute_carefully(table, core, client, reply, call, args, watch) {
+    if client.special.has(Special::SUBSCRIBED) {
+        core.pubsub.begin_work(client, reply.protocol());
+    }
+    let executed = execute_carefully(table, core, client, reply, call, args, watch);
+    let early = core.pubsub.end_work();
+    if !executed {
         return false;
     }
     // Nor does anything after it join what it has sent, whose replies it may not want.
     remote::take_off(core, client);
     hush(client, reply, mark);
+    reply.raw(&early);
     true
 }
 
@@ -407,10 +414,22 @@ fn perform_data(
             entry.full_name
         );
     }
+    if core.shard.has_news() {
+        note_news(core);
+    }
+    outcome
+}
+
+/// Tells those who want to know what has happened to this shard's keys.
+#[cold]
+#[inline(never)]
+pub fn note_news(core: &mut Core) {
     if core.shard.has_logged() {
         blocking::note_changes(core);
     }
-    outcome
+    if core.shard.has_events() {
+        notify::publish(core);
+    }
 }
 
 /// Runs a command on data where there is more than this shard's keys and nobody's locks to it:

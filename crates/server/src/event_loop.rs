@@ -10,7 +10,6 @@
 //! background work (expiry, freeing) is cut into slices of well under a millisecond.
 
 use crate::background::{Background, WAIT_MAX};
-use crate::blocking;
 use crate::clients::{Client, Closing, Held, Peer, Special};
 use crate::config::ClientClass;
 use crate::core::{Arrival, Core, Request};
@@ -25,6 +24,7 @@ use crate::session::multi;
 use crate::stats::Ticks;
 use crate::tasks::Finish;
 use crate::wake::Wake;
+use crate::{blocking, dispatch};
 use resp::Reply;
 use std::collections::VecDeque;
 use std::io;
@@ -325,8 +325,8 @@ impl<D: Driver> EventLoop<D> {
         });
         self.core.expire_pause();
         self.cron.run(&mut self.core, now);
-        if self.core.shard.has_logged() {
-            blocking::note_changes(&mut self.core);
+        if self.core.shard.has_news() {
+            dispatch::note_news(&mut self.core);
         }
         blocking::expire(&mut self.core);
         scripting::program::go_on(&mut self.core);

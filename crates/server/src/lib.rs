@@ -18,6 +18,7 @@ pub mod histogram;
 pub mod listen;
 pub mod logging;
 pub mod memory;
+pub mod notify;
 pub mod pause;
 pub mod process;
 pub mod pubsub;

@@ -20,6 +20,7 @@
 
 use crate::clients::{Client, Closing, Special};
 use crate::core::Core;
+use crate::notify;
 use crate::remote::parcel::Sender;
 use crate::remote::{Answer, Request};
 use resp::reply::Mark;
@@ -104,6 +105,13 @@ pub struct PubSub {
     subscribers: [Names<Vec<Sender>>; 3],
     /// Subscribers on each shard: of channels that this shard owns, and of all patterns.
     counts: [Names<Vec<u32>>; 3],
+    /// Subscribers, on all shards, of channels on which is published what happens to keys: whoever has
+    /// the key has to know.
+    of_keys: Names<u32>,
+    /// The subscriber whose command runs now, and the messages that it causes itself: they come behind
+    /// its reply.
+    at_work: Option<(Sender, Protocol)>,
+    early: Vec<u8>,
 }
 
 impl PubSub {
@@ -116,6 +124,36 @@ impl PubSub {
     pub fn subscribers(&self, kind: Kind, name: &[u8]) -> u64 {
         let counts = self.counts[kind as usize].get(name);
         counts.map_or(0, |counts| counts.iter().map(|n| u64::from(*n)).sum())
+    }
+
+    /// Whether somebody would get a message of a channel on which is published what happens to keys.
+    pub fn hears(&self, channel: &[u8]) -> bool {
+        let mut patterns = self.counts[Kind::Pattern as usize].keys();
+        self.of_keys.contains_key(channel)
+            || patterns.any(|pattern| glob::matches(pattern, channel, false))
+    }
+
+    /// Counts a subscriber of a channel about keys.
+    fn count_of_keys(&mut self, name: &[u8], more: bool) {
+        let subscribers = self.of_keys.entry(name.into()).or_default();
+        *subscribers = match more {
+            true => *subscribers + 1,
+            false => subscribers.saturating_sub(1),
+        };
+        if *subscribers == 0 {
+            self.of_keys.remove(name);
+        }
+    }
+
+    /// A subscriber's command begins.
+    pub fn begin_work(&mut self, client: &Client, protocol: Protocol) {
+        self.at_work = Some((Sender::of(client), protocol));
+    }
+
+    /// It has ended; answers the messages that it has caused to its own client.
+    pub fn end_work(&mut self) -> Vec<u8> {
+        self.at_work = None;
+        std::mem::take(&mut self.early)
     }
 
     /// Patterns that somebody subscribes to.
@@ -191,6 +229,9 @@ pub fn remove_all(core: &mut Core, client: &mut Client) {
 pub fn note(core: &mut Core, from: usize, changes: &[Change]) {
     let (me, shards) = (core.me, core.placement.shards());
     for Change { kind, name, more } in changes {
+        if *kind == Kind::Channel && name.starts_with(notify::PREFIX) {
+            core.pubsub.count_of_keys(name, *more);
+        }
         if *kind != Kind::Pattern && core.placement.of(name) != me {
             continue;
         }
@@ -301,6 +342,11 @@ impl Pushed {
         }
         let client = core.clients.get_mut(to.conn);
         let Some(client) = client.filter(|c| c.id == to.client && c.closing == Closing::No) else {
+            let pubsub = &mut core.pubsub;
+            if let Some((_, protocol)) = pubsub.at_work.filter(|(sender, _)| *sender == to) {
+                let pushed = self.in_protocol(protocol);
+                pubsub.early.extend_from_slice(pushed.bytes());
+            }
             return;
         };
         let subscriptions = client.session.subscriptions.as_mut();

@@ -5,6 +5,7 @@
 //! shard, nothing else can happen to the key meanwhile.
 
 use crate::entry::{Entry, Kind, NewValue};
+use crate::event::Class;
 use crate::random::Random;
 use crate::shard::{Expiry, Held, Key, Look, Shard, WrongType};
 use crate::value::{Collection, Value};
@@ -123,9 +124,29 @@ impl<T: Collection> Open<'_, T> {
         }
     }
 
+    /// [`Open::close`], and says what has happened if something has, and that the key has gone if nothing
+    /// is left.
+    #[inline]
+    pub fn close_as(self, changed: bool, class: Class, event: &'static str) {
+        let mut open = self;
+        if changed {
+            open.notify(class, event);
+        }
+        open.close(changed);
+    }
+
+    /// Says what has happened to the key, and that it has gone if nothing is left.
+    #[inline]
+    pub fn notify(&mut self, class: Class, event: &'static str) {
+        let gone = self.value.is_empty();
+        let (db, entry) = (self.db, self.entry);
+        self.shard.notify_loss(class, event, db, entry.key(), gone);
+    }
+
     /// Puts the collection back, from which the passing of time has removed something, or not.
     pub(crate) fn close_swept(mut self, removed: bool) {
         if removed {
+            self.notify(Class::HASH, "hexpired");
             self.note();
         }
     }

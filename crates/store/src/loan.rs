@@ -94,11 +94,16 @@ impl Shard {
     /// Makes a key hold what was lent, or nothing. Whatever it held is removed, but for a collection
     /// that this shard has lent, which belongs to the one who gives back.
     pub fn accept(&mut self, db: usize, key: Key<'_>, loan: Option<&Loan>) {
-        if let Some((_, entry)) = self.find(db, key)
-            && !self.is_due(entry)
-        {
+        if let Some((_, entry)) = self.live(db, key) {
             mem::forget(entry.take_value());
         }
+        // What has happened to the key was said where it happened.
+        let wanted = mem::take(&mut self.wanted);
+        self.put_lent(db, key, loan);
+        self.wanted = wanted;
+    }
+
+    fn put_lent(&mut self, db: usize, key: Key<'_>, loan: Option<&Loan>) {
         let Some(loan) = loan else {
             self.remove(db, key);
             return;

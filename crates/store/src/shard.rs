@@ -9,6 +9,7 @@
 
 use crate::access::{Access, Mode, Stamp};
 use crate::entry::{self, Blob, Entry, NewValue, Str};
+use crate::event::{Class, Event};
 use crate::fields::Fields;
 use crate::random::Random;
 use crate::slab::{Slab, SlabStats};
@@ -39,6 +40,8 @@ pub enum Look {
     Touch,
     /// It counts as a hit or a miss only: TTL, OBJECT, TYPE and their like ask about the key.
     Ask,
+    /// Like `Ask`, and nobody is told of a miss.
+    Count,
     /// It leaves no trace.
     Peek,
 }
@@ -143,6 +146,9 @@ pub struct Shard {
     pub(crate) watches: Watches,
     /// Somebody wants to know of changes: see [`crate::watch`].
     pub(crate) observed: bool,
+    /// The events that are kept, and those that have been: see [`crate::event`].
+    pub(crate) wanted: Class,
+    pub(crate) events: Vec<Event>,
     random: Random,
 }
 
@@ -292,6 +298,8 @@ impl Shard {
             changes: 0,
             watches: Watches::default(),
             observed: false,
+            wanted: Class::NONE,
+            events: Vec::new(),
             random: Random::new(seed[0]),
         }
     }
@@ -420,6 +428,7 @@ impl Shard {
             if self.observed {
                 self.note_change(db, hash, entry.key());
             }
+            self.notify(Class::EXPIRED, "expired", db, entry.key());
             self.detach(db, hash, found);
             self.release(entry);
         } else {
@@ -467,7 +476,9 @@ impl Shard {
         self.trash.add_blob(blob);
     }
 
+    /// Puts an entry of a key that was absent into its table.
     pub(crate) fn attach(&mut self, db: usize, hash: u64, entry: Entry) {
+        self.notify(Class::NEW, "new", db, entry.key());
         let space = &mut self.spaces[db];
         let hasher = &self.hasher;
         space.volatile += usize::from(entry.has_expiry());
@@ -494,10 +505,15 @@ impl Shard {
         let live = live.filter(|(found, entry)| {
             !(entry.has_expiry() && self.is_hidden(db, key.hash, *found, *entry))
         });
-        if matches!(look, Look::Use | Look::Ask) {
+        if matches!(look, Look::Use | Look::Ask | Look::Count) {
             match live {
                 Some(_) => self.stats.hits += 1,
-                None => self.stats.misses += 1,
+                None => {
+                    self.stats.misses += 1;
+                    if look != Look::Count {
+                        self.notify(Class::MISS, "keymiss", db, key.bytes);
+                    }
+                }
             }
         }
         let (_, entry) = live?;

@@ -10,7 +10,7 @@ use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, 
 use crate::string::{Text, wrote};
 use resp::Reply;
 use resp::number::parse_i64;
-use store::Look;
+use store::{Class, Look};
 
 const ENCODING: Argument = Argument::new("encoding", Kind::String);
 
@@ -153,6 +153,9 @@ fn bitfield(ctx: &mut Context<'_>) -> Outcome {
         }
         ((), changed)
     })?;
+    if changed {
+        ctx.notify(Class::STRING, "setbit", key);
+    }
     Ok(wrote(changed))
 }
 

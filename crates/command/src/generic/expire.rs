@@ -208,7 +208,7 @@ fn persist(ctx: &mut Context<'_>) -> Outcome {
     let item = ctx.shard.look(ctx.db, key, Look::Touch);
     let had = item.is_some_and(|i| i.expiry().is_some());
     if had {
-        ctx.shard.set_expiry(ctx.db, key, None);
+        ctx.set_expiry(key, None);
     }
     ctx.reply.int(had.into());
     Ok(Effect::wrote_if(had))
@@ -275,9 +275,9 @@ fn set(ctx: &mut Context<'_>, name: &str, unit: Unit, from: From) -> Outcome {
     let item = ctx.shard.look(ctx.db, key, Look::Touch);
     let allowed = item.is_some_and(|i| condition.allows(i.expiry(), at));
     if allowed && at <= now {
-        ctx.shard.remove(ctx.db, key);
+        ctx.delete(key);
     } else if allowed {
-        ctx.shard.set_expiry(ctx.db, key, Some(at));
+        ctx.set_expiry(key, Some(at));
     }
     ctx.reply.int(allowed.into());
     Ok(Effect::wrote_if(allowed))

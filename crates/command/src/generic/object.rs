@@ -138,7 +138,7 @@ fn help(ctx: &mut Context<'_>) -> Outcome {
 /// The item at argument 2; if there is none, that is replied.
 fn object<'c>(ctx: &'c mut Context<'_>) -> Option<Item<'c>> {
     let key = ctx.key(2);
-    if ctx.shard.look(ctx.db, key, Look::Ask).is_none() {
+    if ctx.shard.look(ctx.db, key, Look::Count).is_none() {
         ctx.reply.null();
     }
     ctx.shard.look(ctx.db, key, Look::Peek)

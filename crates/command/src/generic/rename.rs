@@ -7,7 +7,7 @@ use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind, Command, Effect, Flags, Form, Outcome, Spec, Weight};
 use resp::Args;
 use resp::number::parse_i64;
-use store::Look;
+use store::{Class, Look};
 
 /// The key that a rename takes the value from.
 const SOURCE: KeySpec = KeySpec::one(1, KeyFlags::RW.or(KeyFlags::ACCESS).or(KeyFlags::DELETE));
@@ -120,6 +120,9 @@ fn copy(ctx: &mut Context<'_>) -> Outcome {
     let copied = ctx.shard.look(ctx.db, from, Look::Use).is_some()
         && (replace || ctx.shard.look(to_db, to, Look::Touch).is_none())
         && ctx.shard.copy(ctx.db, from, to_db, to);
+    if copied {
+        ctx.shard.notify(Class::GENERIC, "copy_to", to_db, to.bytes);
+    }
     ctx.reply.int(copied.into());
     Ok(Effect::wrote_if(copied))
 }
@@ -133,6 +136,11 @@ fn move_(ctx: &mut Context<'_>) -> Outcome {
     let moved = ctx.shard.look(ctx.db, key, Look::Touch).is_some()
         && ctx.shard.look(to_db, key, Look::Touch).is_none()
         && ctx.shard.rename(ctx.db, key, to_db, key);
+    if moved {
+        ctx.notify(Class::GENERIC, "move_from", key);
+        ctx.shard
+            .notify(Class::GENERIC, "move_to", to_db, key.bytes);
+    }
     ctx.reply.int(moved.into());
     Ok(Effect::wrote_if(moved))
 }
@@ -161,7 +169,12 @@ fn rename_unless(ctx: &mut Context<'_>, refuses: fn(bool) -> bool) -> Result<boo
         return Ok(false);
     }
     let taken = ctx.shard.look(ctx.db, to, Look::Touch).is_some();
-    Ok(!refuses(taken) && ctx.shard.rename(ctx.db, from, ctx.db, to))
+    let renamed = !refuses(taken) && ctx.shard.rename(ctx.db, from, ctx.db, to);
+    if renamed {
+        ctx.notify(Class::GENERIC, "rename_from", from);
+        ctx.notify(Class::GENERIC, "rename_to", to);
+    }
+    Ok(renamed)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use store::shard::Expiry;
 use store::zset::{Between, Direction, End, Zset};
-use store::{Element, Look};
+use store::{Class, Element, Look};
 
 const STORE: KeyFlags = KeyFlags::OW.or(KeyFlags::UPDATE);
 const RADIUS_COMPLEXITY: &str = "O(N+log(M)) with N the number of places in the bounding box of the circle and M that of the whole index.";
@@ -734,9 +734,14 @@ fn search(ctx: &mut Context<'_>, name: Name) -> Outcome {
     let destination = ctx.key(destination);
     ctx.reply.int(elements.len() as i64);
     if elements.is_empty() {
-        return Ok(wrote(ctx.shard.remove(ctx.db, destination)));
+        return Ok(wrote(ctx.delete(destination)));
     }
     let stored = Zset::collect(elements, &ctx.settings.limits);
     ctx.shard.put(ctx.db, destination, stored, Expiry::Clear);
+    let event = match name {
+        Name::SearchStore => "geosearchstore",
+        _ => "georadiusstore",
+    };
+    ctx.notify(Class::ZSET, event, destination);
     Ok(Effect::Wrote)
 }

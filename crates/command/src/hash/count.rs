@@ -7,9 +7,9 @@ use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Form, Outcome, Spec};
 use crate::string::float::Extended;
 use resp::number::{Decimal, parse_i64};
-use store::Element;
 use store::hash::Hash;
 use store::shard::Expiry;
+use store::{Class, Element};
 
 const COUNTER: Spec = Spec {
     arity: 4,
@@ -46,7 +46,7 @@ fn hincrby(ctx: &mut Context<'_>) -> Outcome {
     let text = Decimal::signed(sum);
     let limits = &ctx.settings.limits;
     hash.set(field, text.as_bytes(), Expiry::Keep, now, limits);
-    hash.close(true);
+    hash.close_as(true, Class::HASH, "hincrby");
     ctx.reply.int(sum);
     Ok(Effect::Wrote)
 }
@@ -80,7 +80,7 @@ fn hincrbyfloat(ctx: &mut Context<'_>) -> Outcome {
     let sum = sum.ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_text();
     hash.set(field, &text, Expiry::Keep, now, &ctx.settings.limits);
-    hash.close(true);
+    hash.close_as(true, Class::HASH, "hincrbyfloat");
     ctx.reply.bulk(&text);
     Ok(Effect::Wrote)
 }

@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use resp::Args;
 use resp::number::parse_i64;
-use store::Look;
 use store::hash::Hash;
+use store::{Class, Look};
 
 /// The latest time that a field may have, in Unix milliseconds, as in Redis.
 const LATEST_MS: i64 = (1 << 46) - 1;
@@ -336,7 +336,8 @@ fn set(ctx: &mut Context<'_>, term: Term, name: &str) -> Outcome {
         changed |= outcome > REFUSED;
         ctx.reply.int(outcome);
     }
-    hash.close(changed);
+    let event = if at <= now { "hdel" } else { "hexpire" };
+    hash.close_as(changed, Class::HASH, event);
     Ok(Effect::wrote_if(changed))
 }
 
@@ -362,7 +363,7 @@ fn hpersist(ctx: &mut Context<'_>) -> Outcome {
             }
         }
     }
-    hash.close(changed);
+    hash.close_as(changed, Class::HASH, "hpersist");
     Ok(Effect::wrote_if(changed))
 }
 

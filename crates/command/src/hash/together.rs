@@ -10,6 +10,7 @@ use resp::Args;
 use resp::number::parse_i64;
 use store::hash::Hash;
 use store::shard::Expiry;
+use store::{Class, Collection};
 
 const EX: Argument = Argument::new("seconds", Kind::Integer).with_token("EX");
 const PX: Argument = Argument::new("milliseconds", Kind::Integer).with_token("PX");
@@ -53,7 +54,7 @@ fn hgetdel(ctx: &mut Context<'_>) -> Outcome {
         reply_value(ctx.reply, hash.get(field, now));
         changed |= hash.remove(field, now);
     }
-    hash.close(changed);
+    hash.close_as(changed, Class::HASH, "hdel");
     Ok(Effect::wrote_if(changed))
 }
 
@@ -123,7 +124,12 @@ fn hgetex(ctx: &mut Context<'_>) -> Outcome {
             Expiry::Clear | Expiry::Keep => false,
         };
     }
-    hash.close(changed);
+    let event = match expiry {
+        Expiry::At(at) if at <= now => "hdel",
+        Expiry::At(_) => "hexpire",
+        Expiry::Clear | Expiry::Keep => "hpersist",
+    };
+    hash.close_as(changed, Class::HASH, event);
     Ok(Effect::wrote_if(changed))
 }
 
@@ -243,7 +249,14 @@ fn hsetex(ctx: &mut Context<'_>) -> Outcome {
     let limits = &ctx.settings.limits;
     let request = Request::parse(args, now)?;
     let pairs = request.pairs;
-    let mut hash = ctx.shard.create::<Hash>(ctx.db, key)?;
+    // A key that is not there must not come and go again.
+    let Some(mut hash) = (match request.present {
+        Some(true) => ctx.shard.open::<Hash>(ctx.db, key)?,
+        _ => Some(ctx.shard.create::<Hash>(ctx.db, key)?),
+    }) else {
+        ctx.reply.int(0);
+        return Ok(Effect::Read);
+    };
     if let Some(present) = request.present {
         let mut fields = (0..pairs.len()).step_by(2).map(|i| pairs.get(i));
         if !fields.all(|field| hash.get(field, now).is_some() == present) {
@@ -267,7 +280,18 @@ fn hsetex(ctx: &mut Context<'_>) -> Outcome {
             }
         };
     }
+    let gone = hash.is_empty();
     hash.close(changed);
+    ctx.notify(Class::HASH, "hset", key);
+    let event = match expiry {
+        Expiry::At(at) if at <= now => Some("hdel"),
+        Expiry::At(_) => Some("hexpire"),
+        Expiry::Clear | Expiry::Keep => None,
+    };
+    if let Some(event) = event {
+        ctx.shard
+            .notify_loss(Class::HASH, event, ctx.db, key.bytes, gone);
+    }
     ctx.reply.int(1);
     Ok(Effect::wrote_if(changed))
 }

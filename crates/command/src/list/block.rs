@@ -1,13 +1,14 @@
 //! Commands on lists that wait for an element: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH.
 
 use super::pop::{DESTINATION, ENDS, SOURCE, end, pop_first, shift};
-use super::{GROWS, INSERT, KEY, TAKE};
+use super::{GROWS, INSERT, KEY, TAKE, popped};
 use crate::blocking::{self, Blocking, Wait};
 use crate::context::Context;
 use crate::keyspec::KeySpec;
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Deprecated, Effect, Flags, Form};
 use crate::spec::{Outcome, Spec};
 use resp::Pack;
+use store::Class;
 use store::list::{End, List};
 use store::shard::Type;
 
@@ -83,7 +84,7 @@ fn pop(ctx: &mut Context<'_>, from: End) -> Outcome {
             ctx.reply.bulk(key.bytes);
             list.pop(from, |element| Context::reply_element(ctx.reply, element));
             list.shrink(&ctx.settings.limits);
-            list.close(true);
+            list.close_as(true, Class::LIST, popped(from));
             return Ok(Effect::Wrote);
         }
     }

@@ -10,7 +10,7 @@ use crate::spec::{Outcome, Spec, Weight};
 use resp::{Args, Reply};
 use store::list::{End, List};
 use store::shard::Type;
-use store::{Collection, Element, Key, Look};
+use store::{Class, Collection, Element, Key, Look};
 
 const POPPED: &[Argument] = &[
     KEY,
@@ -74,7 +74,7 @@ fn pop(ctx: &mut Context<'_>, end: End, name: &str) -> Outcome {
     };
     list.pop(end, |element| Context::reply_element(ctx.reply, element));
     list.shrink(&ctx.settings.limits);
-    list.close(true);
+    list.close_as(true, Class::LIST, super::popped(end));
     Ok(Effect::Wrote)
 }
 
@@ -93,7 +93,7 @@ fn pop_many(ctx: &mut Context<'_>, end: End) -> Outcome {
     }
     take(&mut list, end, count, ctx.reply);
     list.shrink(&ctx.settings.limits);
-    list.close(true);
+    list.close_as(true, Class::LIST, super::popped(end));
     Ok(Effect::Wrote)
 }
 
@@ -211,7 +211,7 @@ pub(super) fn pop_first(ctx: &mut Context<'_>, at: usize) -> Result<bool, Error>
             ctx.reply.bulk(key.bytes);
             take(&mut list, end, count, ctx.reply);
             list.shrink(&ctx.settings.limits);
-            list.close(true);
+            list.close_as(true, Class::LIST, super::popped(end));
             return Ok(true);
         }
     }
@@ -300,12 +300,16 @@ pub(super) fn shift(ctx: &mut Context<'_>, from: End, to: End) -> Outcome {
     }
     let moved = list.pop(from, Moved::of);
     list.shrink(&ctx.settings.limits);
+    let gone = list.is_empty();
     list.close(true);
     let Moved(text, bytes) = moved.unwrap_or(Moved(Vec::new(), 0));
     let mut list = ctx.shard.create::<List>(ctx.db, target)?;
     list.make_room(&ctx.settings.limits, 1, bytes);
     list.push(to, &text);
-    list.close(true);
+    list.close_as(true, Class::LIST, super::pushed(to));
+    let event = super::popped(from);
+    ctx.shard
+        .notify_loss(Class::LIST, event, ctx.db, source.bytes, gone);
     ctx.reply.bulk(&text);
     Ok(Effect::Wrote)
 }
@@ -322,6 +326,7 @@ fn rotate(ctx: &mut Context<'_>, key: Key<'_>, from: End, to: End) -> Outcome {
         ctx.reply.bulk(&text);
     }
     list.shrink(&ctx.settings.limits);
-    list.close(true);
+    list.notify(Class::LIST, super::pushed(to));
+    list.close_as(true, Class::LIST, super::popped(from));
     Ok(Effect::Wrote)
 }

@@ -9,7 +9,7 @@ use crate::spec::{Outcome, Spec, Weight};
 use crate::string::wrote;
 use store::list::{End, List};
 use store::listpack::Needle;
-use store::{Collection, Look};
+use store::{Class, Collection, Look};
 
 pub(super) const LREM: Command = Command {
     spec: Spec {
@@ -43,7 +43,7 @@ fn lrem(ctx: &mut Context<'_>) -> Outcome {
     if removed > 0 {
         list.shrink(&ctx.settings.limits);
     }
-    list.close(removed > 0);
+    list.close_as(removed > 0, Class::LIST, "lrem");
     ctx.reply.int(removed as i64);
     Ok(wrote(removed > 0))
 }

@@ -11,7 +11,7 @@ use resp::number::parse_i64;
 use std::ops::{ControlFlow, Range};
 use store::set::{Set, algebra};
 use store::shard::{Expiry, Held};
-use store::{Collection, Key, Look, Shard};
+use store::{Class, Collection, Key, Look, Shard};
 
 const KEYS: &[Argument] = &[Argument::key("key", 0).multiple()];
 const TARGET_AND_KEYS: &[Argument] = &[
@@ -93,13 +93,14 @@ fn keys<'a>(ctx: &Context<'a>, range: Range<usize>) -> Vec<Key<'a>> {
 }
 
 /// Makes the first key hold a result and answers how many members that has.
-fn store(ctx: &mut Context<'_>, result: Set) -> Outcome {
+fn store(ctx: &mut Context<'_>, result: Set, event: &'static str) -> Outcome {
     let target = ctx.key(1);
     ctx.reply.int(result.len() as i64);
     if result.is_empty() {
-        return Ok(Effect::wrote_if(ctx.shard.remove(ctx.db, target)));
+        return Ok(Effect::wrote_if(ctx.delete(target)));
     }
     ctx.shard.put(ctx.db, target, result, Expiry::Clear);
+    ctx.notify(Class::SET, event, target);
     Ok(Effect::Wrote)
 }
 
@@ -145,7 +146,7 @@ fn sinterstore(ctx: &mut Context<'_>) -> Outcome {
         result.add_element(member, &ctx.settings.limits);
         ControlFlow::Continue(())
     });
-    store(ctx, result)
+    store(ctx, result, "sinterstore")
 }
 
 pub(super) const SINTERCARD: Command = Command {
@@ -245,7 +246,7 @@ fn sunionstore(ctx: &mut Context<'_>) -> Outcome {
     for member in sets.present().iter().flat_map(|set| set.iter()) {
         result.add_element(member, &ctx.settings.limits);
     }
-    store(ctx, result)
+    store(ctx, result, "sunionstore")
 }
 
 pub(super) const SDIFF: Command = Command {
@@ -290,5 +291,5 @@ fn sdiffstore(ctx: &mut Context<'_>) -> Outcome {
         Some((first, others)) => algebra::difference(first, &others, &ctx.settings.limits),
         None => Set::default(),
     };
-    store(ctx, result)
+    store(ctx, result, "sdiffstore")
 }

@@ -9,7 +9,7 @@ use crate::spec::{
 };
 use resp::number::parse_i64;
 use store::set::Set;
-use store::{Collection, Look, Random};
+use store::{Class, Collection, Look, Random};
 
 const COUNT: Argument = Argument::new("count", Kind::Integer).optional();
 
@@ -47,7 +47,7 @@ fn spop(ctx: &mut Context<'_>) -> Outcome {
     set.pop(&mut random, |member| {
         Context::reply_element(ctx.reply, member);
     });
-    set.close(true);
+    set.close_as(true, Class::SET, "spop");
     Ok(Effect::Wrote)
 }
 
@@ -63,7 +63,8 @@ fn spop_many(ctx: &mut Context<'_>) -> Outcome {
     };
     if count >= set.len() {
         reply_all(ctx.reply, &set);
-        ctx.shard.remove(ctx.db, key);
+        ctx.notify(Class::SET, "spop", key);
+        ctx.delete(key);
         return Ok(Effect::Wrote);
     }
     ctx.reply.set(count);
@@ -74,7 +75,7 @@ fn spop_many(ctx: &mut Context<'_>) -> Outcome {
         set.pop_many(count, &mut random, &ctx.settings.limits, |member| {
             Context::reply_element(ctx.reply, member);
         });
-        set.close(true);
+        set.close_as(true, Class::SET, "spop");
     }
     Ok(Effect::wrote_if(count > 0))
 }

@@ -7,8 +7,8 @@ use crate::keyspec::{Begin, Find, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use resp::Args;
 use resp::number::{parse_i64, parse_u64_loose};
-use store::Limits;
 use store::stream::{Bound, Id, NewId, References, Refusal, Stream, Trim};
+use store::{Class, Limits};
 
 /// KEEPREF, DELREF or ACKED.
 pub(super) const REFERENCES: Argument = Argument::one_of(
@@ -129,8 +129,10 @@ fn xadd(ctx: &mut Context<'_>) -> Outcome {
     let id = log
         .append(options.id, now_ms, fields, values / 2, limits)
         .map_err(refused)?;
-    if let Some(trim) = &options.trim {
-        stream.trim(trim);
+    let trimmed = options.trim.as_ref().map_or(0, |trim| stream.trim(trim));
+    stream.notify(Class::STREAM, "xadd");
+    if trimmed > 0 {
+        stream.notify(Class::STREAM, "xtrim");
     }
     stream.close(true);
     reply_id(ctx.reply, id);
@@ -179,7 +181,7 @@ fn xtrim(ctx: &mut Context<'_>) -> Outcome {
         return Ok(Effect::Read);
     };
     let trimmed = stream.trim(trim);
-    stream.close(trimmed > 0);
+    stream.close_as(trimmed > 0, Class::STREAM, "xtrim");
     ctx.reply.int(trimmed as i64);
     Ok(Effect::wrote_if(trimmed > 0))
 }
@@ -438,7 +440,7 @@ fn xsetid(ctx: &mut Context<'_>) -> Outcome {
     if max_deleted != Id::MIN {
         log.max_deleted_id = max_deleted;
     }
-    stream.close(true);
+    stream.close_as(true, Class::STREAM, "xsetid");
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }

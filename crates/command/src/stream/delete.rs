@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use resp::number::parse_i64;
+use store::Class;
 use store::stream::{Id, References, Removal, Stream};
 
 pub(super) const XDEL: Command = Command {
@@ -35,7 +36,7 @@ fn xdel(ctx: &mut Context<'_>) -> Outcome {
     let ids = parse_ids(args, 2)?;
     let log = stream.log_mut();
     let deleted = ids.iter().filter(|id| log.delete(**id)).count();
-    stream.close(deleted > 0);
+    stream.close_as(deleted > 0, Class::STREAM, "xdel");
     ctx.reply.int(deleted as i64);
     Ok(Effect::wrote_if(deleted > 0))
 }
@@ -72,7 +73,7 @@ fn xdelex(ctx: &mut Context<'_>) -> Outcome {
         changed |= matches!(removal, Removal::Deleted | Removal::Forgotten);
         ctx.reply.int(code(removal));
     }
-    stream.close(changed);
+    stream.close_as(changed, Class::STREAM, "xdel");
     Ok(Effect::wrote_if(changed))
 }
 
@@ -108,7 +109,7 @@ fn xackdel(ctx: &mut Context<'_>) -> Outcome {
         changed |= removal != Removal::Absent;
         ctx.reply.int(code(removal));
     }
-    stream.close(changed);
+    stream.close_as(changed, Class::STREAM, "xdel");
     Ok(Effect::wrote_if(changed))
 }
 

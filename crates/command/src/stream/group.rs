@@ -11,8 +11,8 @@ use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{
     Argument, ArgumentKind as Kind, Command, Container, Effect, Flags, Form, Outcome, Spec, Weight,
 };
-use store::Look;
 use store::stream::{Group, Id, Stream};
+use store::{Class, Look};
 
 const INSERT: KeyFlags = KeyFlags::RW.or(KeyFlags::INSERT);
 
@@ -200,7 +200,7 @@ fn create(ctx: &mut Context<'_>) -> Outcome {
     if !stream.add_group(Group::new(name, last_id, options.entries_read)) {
         return Err(Error::fixed("BUSYGROUP Consumer Group name already exists"));
     }
-    stream.close(true);
+    stream.close_as(true, Class::STREAM, "xgroup-create");
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }
@@ -221,7 +221,7 @@ fn setid(ctx: &mut Context<'_>) -> Outcome {
         id => parse_id_or_end(id, 0)?,
     };
     group.entries_read = options.entries_read;
-    stream.close(true);
+    stream.close_as(true, Class::STREAM, "xgroup-setid");
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }
@@ -230,7 +230,7 @@ fn destroy(ctx: &mut Context<'_>) -> Outcome {
     let (key, name) = (ctx.key(2), ctx.args.get(3));
     let mut stream = ctx.shard.open::<Stream>(ctx.db, key)?.ok_or(NO_KEY)?;
     let removed = stream.remove_group(name);
-    stream.close(removed);
+    stream.close_as(removed, Class::STREAM, "xgroup-destroy");
     ctx.reply.int(removed.into());
     Ok(Effect::wrote_if(removed))
 }
@@ -243,7 +243,7 @@ fn createconsumer(ctx: &mut Context<'_>) -> Outcome {
         return Err(no_group_for(key.bytes, name));
     };
     let (_, is_new) = group.add_consumer(consumer, now_ms);
-    stream.close(is_new);
+    stream.close_as(is_new, Class::STREAM, "xgroup-createconsumer");
     ctx.reply.int(is_new.into());
     Ok(Effect::wrote_if(is_new))
 }
@@ -255,7 +255,7 @@ fn delconsumer(ctx: &mut Context<'_>) -> Outcome {
         return Err(no_group_for(key.bytes, name));
     };
     let removed = group.remove_consumer(consumer);
-    stream.close(removed.is_some());
+    stream.close_as(removed.is_some(), Class::STREAM, "xgroup-delconsumer");
     ctx.reply.int(removed.unwrap_or(0) as i64);
     Ok(Effect::wrote_if(removed.is_some()))
 }

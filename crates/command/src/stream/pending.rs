@@ -11,8 +11,8 @@ use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use resp::Reply;
 use resp::number::parse_i64;
-use store::Look;
 use store::stream::{Claim, Claimed, ConsumerNumber, Deliveries, Group, Id, Log, Pending, Stream};
+use store::{Class, Look};
 
 pub(super) const XACK: Command = Command {
     spec: Spec {
@@ -334,7 +334,10 @@ fn xclaim(ctx: &mut Context<'_>) -> Outcome {
         }
     }
     ctx.reply.close_array(mark, n);
-    if let Some(stream) = stream {
+    if let Some(mut stream) = stream {
+        if is_new {
+            stream.notify(Class::STREAM, "xgroup-createconsumer");
+        }
         stream.close(changed);
     }
     Ok(Effect::wrote_if(changed))
@@ -438,7 +441,8 @@ fn xautoclaim(ctx: &mut Context<'_>) -> Outcome {
     let Some((log, group)) = stream.as_mut().and_then(|stream| stream.group_mut(name)) else {
         return Err(no_group(key.bytes, name, ""));
     };
-    let (consumer, mut changed) = seen(group, consumer, now_ms);
+    let (consumer, is_new) = seen(group, consumer, now_ms);
+    let mut changed = is_new;
     let claim = Claim {
         consumer,
         min_idle_ms: sweep.min_idle_ms,
@@ -460,7 +464,10 @@ fn xautoclaim(ctx: &mut Context<'_>) -> Outcome {
     }
     ctx.reply.array(gone.len());
     gone.iter().for_each(|id| reply_id(ctx.reply, *id));
-    if let Some(stream) = stream {
+    if let Some(mut stream) = stream {
+        if is_new {
+            stream.notify(Class::STREAM, "xgroup-createconsumer");
+        }
         stream.close(changed);
     }
     Ok(Effect::wrote_if(changed))

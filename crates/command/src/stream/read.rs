@@ -13,8 +13,8 @@ use crate::spec::{
 };
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
-use store::Look;
 use store::stream::{ConsumerNumber, Group, Id, Log, Stream};
+use store::{Class, Look};
 
 const STREAMS: Argument =
     Argument::block("streams", &[Argument::key("key", 0).multiple(), IDS]).with_token("STREAMS");
@@ -167,6 +167,9 @@ fn xreadgroup(ctx: &mut Context<'_>) -> Outcome {
             Wanted::Above(id) => delivery.pending_entries(ctx.reply, &mut answer, key.bytes, id),
         };
         // That the consumer was seen is noted without being a change.
+        if is_new {
+            stream.notify(Class::STREAM, "xgroup-createconsumer");
+        }
         stream.close(is_new || delivered);
         changed |= is_new || delivered;
     }

@@ -10,7 +10,7 @@ use resp::number::parse_i64;
 use store::entry::NewValue;
 use store::shard::Expiry;
 use store::string::UpdateError;
-use store::{Look, Str};
+use store::{Class, Look, Str};
 
 const COUNTER: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST);
 
@@ -100,6 +100,7 @@ fn add(ctx: &mut Context<'_>, by: i64) -> Outcome {
     });
     match sum {
         Ok(sum) => {
+            ctx.notify(Class::STRING, "incrby", key);
             ctx.reply.int(sum);
             Ok(Effect::Wrote)
         }
@@ -137,6 +138,7 @@ fn incrbyfloat(ctx: &mut Context<'_>) -> Outcome {
     let text = sum.to_text();
     let value = NewValue::Bytes(&text);
     ctx.shard.set(ctx.db, key, value, None, Expiry::Keep);
+    ctx.notify(Class::STRING, "incrbyfloat", key);
     ctx.reply.bulk(&text);
     Ok(Effect::Wrote)
 }

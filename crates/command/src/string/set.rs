@@ -10,7 +10,7 @@ use crate::spec::{Deprecated, Outcome, Spec};
 use resp::Args;
 use resp::number::parse_i64;
 use store::shard::Expiry;
-use store::{Key, Look};
+use store::{Class, Key, Look};
 
 const OVERWRITE: KeyFlags = KeyFlags::OW.or(KeyFlags::UPDATE);
 const INSERT: KeyFlags = KeyFlags::OW.or(KeyFlags::INSERT);
@@ -93,14 +93,30 @@ fn deadline(text: &[u8], term: Term, now: i64, name: &str) -> Result<i64, Error>
 }
 
 /// Stores argument `i` at a key. A value whose time has already passed is not stored: whatever was
-/// there goes. Answers whether the data changed.
+/// there goes. Subscribers hear that it came and expired. Answers whether the data changed.
 fn put(ctx: &mut Context<'_>, key: Key<'_>, i: usize, expiry: Expiry) -> bool {
     match expiry {
-        Expiry::At(at) if at <= ctx.shard.now_ms() => ctx.shard.remove(ctx.db, key),
+        Expiry::At(at) if at <= ctx.shard.now_ms() => {
+            let removed = ctx.shard.remove(ctx.db, key);
+            if !removed {
+                ctx.notify(Class::NEW, "new", key);
+            }
+            notify_set(ctx, key, expiry);
+            ctx.notify(Class::EXPIRED, "expired", key);
+            removed
+        }
         _ => {
             ctx.set(key, i, expiry);
+            notify_set(ctx, key, expiry);
             true
         }
+    }
+}
+
+fn notify_set(ctx: &mut Context<'_>, key: Key<'_>, expiry: Expiry) {
+    ctx.notify(Class::STRING, "set", key);
+    if matches!(expiry, Expiry::At(_)) {
+        ctx.notify(Class::GENERIC, "expire", key);
     }
 }
 
@@ -188,6 +204,7 @@ fn set(ctx: &mut Context<'_>) -> Outcome {
     }
     let key = ctx.key(1);
     ctx.set(key, 2, Expiry::Clear);
+    ctx.notify(Class::STRING, "set", key);
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }
@@ -271,6 +288,7 @@ fn setnx(ctx: &mut Context<'_>) -> Outcome {
     let absent = ctx.shard.look(ctx.db, key, Look::Touch).is_none();
     if absent {
         ctx.set(key, 2, Expiry::Clear);
+        ctx.notify(Class::STRING, "set", key);
     }
     ctx.reply.int(absent.into());
     Ok(wrote(absent))
@@ -326,6 +344,7 @@ fn set_for(ctx: &mut Context<'_>, term: Term, name: &str) -> Outcome {
     let key = ctx.key(1);
     let at = deadline(ctx.args.get(2), term, ctx.shard.now_ms(), name)?;
     ctx.set(key, 3, Expiry::At(at));
+    notify_set(ctx, key, Expiry::At(at));
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }
@@ -352,6 +371,7 @@ fn getset(ctx: &mut Context<'_>) -> Outcome {
     get(ctx)?;
     let key = ctx.key(1);
     ctx.set(key, 2, Expiry::Clear);
+    ctx.notify(Class::STRING, "set", key);
     Ok(Effect::Wrote)
 }
 
@@ -374,7 +394,7 @@ fn delifeq(ctx: &mut Context<'_>) -> Outcome {
     let key = ctx.key(1);
     let equal = Condition::Equals(ctx.args.get(2)).holds(ctx, key)?;
     if equal {
-        ctx.shard.remove(ctx.db, key);
+        ctx.delete(key);
     }
     ctx.reply.int(equal.into());
     Ok(wrote(equal))

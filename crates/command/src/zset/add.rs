@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use resp::Args;
-use store::Limits;
 use store::zset::Zset;
+use store::{Class, Limits};
 
 const NAN: Error = Error::fixed("ERR resulting score is not a number (NaN)");
 
@@ -229,7 +229,8 @@ fn add(ctx: &mut Context<'_>, options: Options, from: usize) -> Outcome {
                 Done::Nothing | Done::Same => {}
             }
         }
-        zset.close(added + changed > 0);
+        let event = if options.increment { "zincr" } else { "zadd" };
+        zset.close_as(added + changed > 0, Class::ZSET, event);
     }
     match last {
         (Done::Nothing, _) if options.increment => ctx.reply.null(),

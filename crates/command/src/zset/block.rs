@@ -1,14 +1,14 @@
 //! Commands on sorted sets that wait for a member: BZPOPMIN, BZPOPMAX, BZMPOP.
 
-use super::remove::{POP, pop_first};
+use super::remove::{POP, pop_first, popped};
 use super::{KEY, reply_score};
 use crate::blocking::{self, Blocking};
 use crate::context::Context;
 use crate::keyspec::KeySpec;
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
-use store::Collection;
 use store::shard::Type;
 use store::zset::{Direction, Zset};
+use store::{Class, Collection};
 
 const TIMEOUT: Argument = Argument::new("timeout", Kind::Double);
 const FRACTIONS: &[(&str, &str)] = &[("6.0.0", "Fractions of seconds.")];
@@ -86,7 +86,7 @@ fn pop_one(ctx: &mut Context<'_>, from: Direction) -> Outcome {
                 Context::reply_element(ctx.reply, member);
                 reply_score(ctx.reply, score);
             });
-            zset.close(true);
+            zset.close_as(true, Class::ZSET, popped(from));
             return Ok(Effect::Wrote);
         }
     }

@@ -278,10 +278,10 @@ fn answer(ctx: &mut Context<'_>, name: &str, operation: Operation) -> Outcome {
     Ok(Effect::Read)
 }
 
-fn keep(ctx: &mut Context<'_>, name: &str, operation: Operation) -> Outcome {
+fn keep(ctx: &mut Context<'_>, name: &'static str, operation: Operation) -> Outcome {
     let (result, _) = combine(ctx, 2, name, operation, Target::Key)?;
     let key = ctx.key(1);
-    Ok(store(ctx, key, result))
+    Ok(store(ctx, key, result, name))
 }
 
 const WEIGHTS: Argument = Argument::new("weight", Kind::Integer)

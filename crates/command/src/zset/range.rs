@@ -11,7 +11,7 @@ use resp::number::parse_i64;
 use std::ops::Range;
 use store::shard::Expiry;
 use store::zset::{Between, Direction, Zset};
-use store::{Collection, Look};
+use store::{Class, Collection, Look};
 
 pub(super) const NO_SCORES: Error = Error::fixed("ERR min or max is not a float");
 pub(super) const NO_MEMBERS: Error = Error::fixed("ERR min or max not valid string range item");
@@ -491,17 +491,23 @@ fn zrangestore(ctx: &mut Context<'_>) -> Outcome {
             member.with(|member| result.push(member, score, limits));
         }
     }
-    Ok(store(ctx, to, result))
+    Ok(store(ctx, to, result, "zrangestore"))
 }
 
 /// Makes a key hold a result, or nothing if it is empty, and answers how many elements it has.
-pub(super) fn store(ctx: &mut Context<'_>, key: store::Key<'_>, result: Zset) -> Effect {
+pub(super) fn store(
+    ctx: &mut Context<'_>,
+    key: store::Key<'_>,
+    result: Zset,
+    event: &'static str,
+) -> Effect {
     let len = result.len();
     ctx.reply.int(len as i64);
     if len == 0 {
-        return Effect::wrote_if(ctx.shard.remove(ctx.db, key));
+        return Effect::wrote_if(ctx.delete(key));
     }
     ctx.shard.put(ctx.db, key, result, Expiry::Clear);
+    ctx.notify(Class::ZSET, event, key);
     Effect::Wrote
 }
 
@@ -654,7 +660,12 @@ fn remove(ctx: &mut Context<'_>, kind: Kinds) -> Outcome {
         let ranks = ends.ranks(&zset, Direction::Up);
         n = ranks.len();
         zset.remove_ranks(ranks, |_, _| {});
-        zset.close(n > 0);
+        let event = match kind {
+            Kinds::Rank => "zremrangebyrank",
+            Kinds::Score => "zremrangebyscore",
+            Kinds::Member => "zremrangebylex",
+        };
+        zset.close_as(n > 0, Class::ZSET, event);
     }
     ctx.reply.int(n as i64);
     Ok(Effect::wrote_if(n > 0))

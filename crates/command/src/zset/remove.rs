@@ -10,7 +10,7 @@ use crate::spec::{
 use resp::number::parse_i64;
 use resp::{Args, Reply};
 use store::zset::{Direction, Zset};
-use store::{Collection, Look};
+use store::{Class, Collection, Look};
 
 pub(super) const POP: KeyFlags = KeyFlags::RW.or(KeyFlags::ACCESS).or(KeyFlags::DELETE);
 
@@ -38,10 +38,18 @@ fn zrem(ctx: &mut Context<'_>) -> Outcome {
         for member in ctx.args.from(2).iter() {
             removed += i64::from(zset.remove(member).is_some());
         }
-        zset.close(removed > 0);
+        zset.close_as(removed > 0, Class::ZSET, "zrem");
     }
     ctx.reply.int(removed);
     Ok(Effect::wrote_if(removed > 0))
+}
+
+/// The event of elements removed from an end.
+pub(super) fn popped(from: Direction) -> &'static str {
+    match from {
+        Direction::Up => "zpopmin",
+        Direction::Down => "zpopmax",
+    }
 }
 
 /// Removes up to `n` elements from an end, each written as a member with its score.
@@ -137,7 +145,7 @@ fn pop_key(ctx: &mut Context<'_>, from: Direction) -> Outcome {
         _ => ctx.reply.array(2 * n),
     }
     pop(&mut zset, n, from, ctx.reply);
-    zset.close(n > 0);
+    zset.close_as(n > 0, Class::ZSET, popped(from));
     Ok(Effect::wrote_if(n > 0))
 }
 
@@ -239,7 +247,7 @@ pub(super) fn pop_first(ctx: &mut Context<'_>, at: usize) -> Result<bool, Error>
             }
             pop(&mut zset, 1, request.from, ctx.reply);
         }
-        zset.close(true);
+        zset.close_as(true, Class::ZSET, popped(request.from));
         return Ok(true);
     }
     Ok(false)

@@ -12,7 +12,7 @@ use store::Limits;
 
 use super::Config;
 use super::kind::Value;
-use super::special::{ClientClass, OutputLimit};
+use super::special::{ClientClass, Notices, OutputLimit};
 use super::table;
 
 /// Names that a directive chooses among, as an enum and as the row's list.
@@ -188,6 +188,15 @@ impl<'a> Read<'a> for &'a [Vec<u8>] {
     }
 }
 
+impl Read<'_> for Notices {
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Events(bits) => Some(Notices::of(*bits)),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Read<'a> for &'a [f64] {
     fn read(value: &'a Value) -> Option<Self> {
         match value {
@@ -300,6 +309,7 @@ accessors! {
     stream_node_max_entries: usize = "stream-node-max-entries";
     /// Bytes.
     hll_sparse_max_bytes: usize = "hll-sparse-max-bytes";
+    notify_keyspace_events: Notices = "notify-keyspace-events";
     latency_tracking: bool = "latency-tracking";
     latency_tracking_info_percentiles: &[f64] = "latency-tracking-info-percentiles";
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::kind::{ARITY, Reason, lax_int, size, strict_int};
+use store::Class;
 
 /// Position of `word` among `names`, in either case.
 pub fn position(names: &[&str], word: &[u8]) -> Option<usize> {
@@ -248,6 +249,54 @@ pub fn format_events(bits: u32) -> String {
         }
     }
     out
+}
+
+/// The letters that name a class of events.
+const EVENT_CLASSES: [(u8, Class); 12] = [
+    (b'g', Class::GENERIC),
+    (b'$', Class::STRING),
+    (b'l', Class::LIST),
+    (b's', Class::SET),
+    (b'h', Class::HASH),
+    (b'z', Class::ZSET),
+    (b'x', Class::EXPIRED),
+    (b'e', Class::EVICTED),
+    (b't', Class::STREAM),
+    (b'd', Class::MODULE),
+    (b'n', Class::NEW),
+    (b'm', Class::MISS),
+];
+
+/// Which events of keys are published, and on which channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notices {
+    classes: Class,
+    /// On the channels that keys name.
+    pub keyspace: bool,
+    /// On the channels that events name.
+    pub keyevent: bool,
+}
+
+impl Notices {
+    /// What bits in the order of [`EVENTS`] say.
+    pub fn of(bits: u32) -> Notices {
+        let has = |letter| event_bit(letter).is_some_and(|bit| bits & bit != 0);
+        let chosen = EVENT_CLASSES.iter().filter(|(letter, _)| has(*letter));
+        Notices {
+            classes: chosen.fold(Class::NONE, |all, (_, class)| all.or(*class)),
+            keyspace: has(b'K'),
+            keyevent: has(b'E'),
+        }
+    }
+
+    /// The classes of which somebody may hear.
+    pub fn wanted(self) -> Class {
+        if self.keyspace || self.keyevent {
+            self.classes
+        } else {
+            Class::NONE
+        }
+    }
 }
 
 pub fn percentiles(words: &[Vec<u8>]) -> Result<Vec<f64>, Reason> {

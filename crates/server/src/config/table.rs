@@ -149,7 +149,6 @@ const COMPRESSION: Support = NoEffect("no chunk of a list is compressed");
 const CRASHES: Support = NoEffect("a crash always writes its report and never tests memory");
 const DEBUGGING: Support = NoEffect("it is for debugging Redis itself");
 const DEFRAG: Support = NoEffect("memory is not defragmented");
-const EVENTS: Support = NoEffect("keyspace events are not there yet");
 const EVICTION: Support = NoEffect("keys are not evicted yet");
 const LOG_FORMAT: Support = NoEffect("log lines always have Redis's format");
 const MODULES: Support = NoEffect("there are no modules");
@@ -298,7 +297,7 @@ pub static DIRECTIVES: &[Directive] = &[
     d("commandlog-large-request-max-len", COUNT, "128", Anytime, SLOWLOG),
     d("commandlog-reply-larger-than", int(-1, I64), "1048576", Anytime, SLOWLOG),
     d("commandlog-large-reply-max-len", COUNT, "128", Anytime, SLOWLOG),
-    d("notify-keyspace-events", Kind::Events, "", Anytime, EVENTS),
+    d("notify-keyspace-events", Kind::Events, "", Anytime, Supported),
 
     // Scripts.
     d("busy-reply-threshold", COUNT, "5000", Anytime, Supported).alias("lua-time-limit"),

@@ -247,9 +247,11 @@ fn enter(
         parts: vec![(core.me as ShardId, part)],
         handler: form.handler(),
         settings: core.settings,
+        wanted: core.notices.wanted(),
         time_ms: core.shard.now_ms(),
         blocking: None,
         calls: Vec::new(),
+        events: Vec::new(),
     };
     queue(core, whom, Some(waiter), work);
 }

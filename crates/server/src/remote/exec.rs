@@ -181,7 +181,10 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
             as_seen &= core.shard.is_as_seen(*db, key, *seen);
         }
     } else {
+        let holds = payload.part.saves;
+        core.held_events = holds.then(Vec::new);
         payload.part.too_big = !run_batch(core, Some(tx), &mut payload);
+        scripting::hold_events(core, tx);
     }
     core.shard.set_now(own_ms);
     core.advance(time_ms);

@@ -52,6 +52,8 @@ pub enum Request {
     Subscriptions(Vec<Change>),
     /// A script whose keys are all there.
     Script(Box<Visit>),
+    /// For all subscribers of a channel of the other shard's.
+    Publish(Box<pubsub::Message>),
     /// Keys there, by database and hash, are watched once less.
     Unwatch(Vec<(usize, u64)>),
 }
@@ -450,6 +452,14 @@ fn take(core: &mut Core, from: usize, request: Request) {
         Request::Script(visit) => {
             scripting::visit(core, from, visit);
             act(core);
+        }
+        Request::Publish(message) => {
+            let pubsub::Message {
+                kind,
+                channel,
+                payload,
+            } = *message;
+            pubsub::publish(core, kind, &channel, &payload, None);
         }
         Request::Unwatch(hashes) => multi::unwatch_here(core, &hashes),
         Request::Ask { id, question } => {

@@ -13,8 +13,8 @@ use command::Context;
 use engine::tx::ShardId;
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
-use store::Loan;
 use store::watch::Seen;
+use store::{Event, Loan};
 
 /// Whose commands a parcel holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub struct Part {
     pub too_big: bool,
     /// For each key of the whole command, whether the command writes it.
     pub writes: Vec<bool>,
+    /// What has happened to the part's keys on the desk.
+    pub events: Vec<Event>,
     /// Those who wait for the part's keys from now on.
     pub arrivals: Option<Arrivals>,
     /// The client's command is to begin again: it could not be executed for this key alone.
@@ -103,6 +105,11 @@ impl Part {
     pub fn reaches(&mut self, db: usize, other: Option<usize>) {
         self.databases.push(db);
         self.databases.extend(other);
+    }
+
+    /// Whether its shard has something to do once the command has run on the desk.
+    pub fn has_outcome(&self) -> bool {
+        !self.loans.is_empty() || !self.events.is_empty() || self.arrivals.is_some()
     }
 
     fn clear(&mut self) {
@@ -118,6 +125,7 @@ impl Part {
         self.saves = false;
         self.too_big = false;
         self.writes.clear();
+        self.events.clear();
         self.arrivals = None;
         self.again = false;
     }

@@ -243,9 +243,11 @@ impl Plan {
                 parts: Vec::new(),
                 handler: form.handler(),
                 settings: core.settings,
+                wanted: core.notices.wanted(),
                 time_ms: 0,
                 blocking: None,
                 calls: Vec::new(),
+                events: Vec::new(),
             },
             out,
             combined: false,
@@ -451,15 +453,15 @@ impl Gathering {
         self.work.account(core, outcome, stats);
         self.work.whole.executed();
         for (shard, part) in self.work.parts.drain(..) {
-            if part.part.loans.is_empty() {
-                core.stock.put_parcel(part);
-            } else {
+            if part.part.has_outcome() {
                 // Its locks are held already.
                 self.out.push_back(Errand {
                     shard,
                     want: Want::default(),
                     payload: part,
                 });
+            } else {
+                core.stock.put_parcel(part);
             }
         }
     }

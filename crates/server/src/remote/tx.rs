@@ -16,9 +16,9 @@ use super::{aside, form_of};
 use crate::blocking::{self, Arrivals};
 use crate::clients::{Client, Held};
 use crate::core::{Core, HostHandler};
-use crate::dispatch;
 use crate::scripting;
 use crate::stats::Ticks;
+use crate::{dispatch, notify};
 use command::blocking::Wait;
 use command::context::Settings;
 use command::table::Entry;
@@ -33,7 +33,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use store::shard::BIG;
 use store::watch::Change;
-use store::{Shard, Stats};
+use store::{Class, Event, Shard, Stats};
 
 /// A transaction of a client of this shard.
 pub struct Pending {
@@ -225,7 +225,13 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
                 hash: None,
                 warm,
             };
+            // And what it finds missing is said once.
+            let wanted = core.shard.wanted_events();
+            if counted.is_some() {
+                core.shard.want_events(Class::NONE);
+            }
             dispatch::execute_here(core, db, reply, entry, perform, args);
+            core.shard.want_events(wanted);
             core.shard.no_touch = false;
             payload.part.weight = core.shard.len(db);
             if let Some(counted) = counted {
@@ -237,7 +243,11 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
             lend(core, &mut payload);
         }
         Stage::Apply => apply(core, &mut payload),
-        Stage::Call if payload.part.applies => apply(core, &mut payload),
+        Stage::Call if payload.part.applies => {
+            core.held_events = payload.part.saves.then(Vec::new);
+            apply(core, &mut payload);
+            scripting::hold_events(core, tx);
+        }
         Stage::Call => {
             payload.part.too_big = payload.part.saves && !scripting::save_part(core, tx, &payload);
             if !payload.part.too_big {
@@ -272,8 +282,12 @@ pub fn apply(core: &mut Core, payload: &mut Parcel) {
     if let Some(arrivals) = payload.part.arrivals.take() {
         blocking::arrive(core, payload, arrivals);
     }
-    if core.shard.has_logged() {
-        blocking::note_changes(core);
+    if core.shard.has_news() {
+        dispatch::note_news(core);
+    }
+    if !payload.part.events.is_empty() {
+        notify::publish_all(core, &payload.part.events);
+        payload.part.events.clear();
     }
 }
 
@@ -301,10 +315,14 @@ pub struct Work {
     pub parts: Vec<(ShardId, Box<Parcel>)>,
     pub handler: Handler,
     pub settings: Settings,
+    /// The events of keys that are to be published.
+    pub wanted: Class,
     pub time_ms: i64,
     pub blocking: Option<Blocking>,
     /// If it has found nothing: for each key that it waits for, by its place in `keys`, the call.
     pub calls: Vec<(usize, Pack)>,
+    /// What has happened to keys that it only reads.
+    pub events: Vec<Event>,
 }
 
 impl Work {
@@ -322,6 +340,7 @@ impl Work {
             }
         }
         desk.log_changes(true);
+        desk.want_events(self.wanted);
         let db = self.whole.db;
         let (_, args, reply) = self.whole.split(0);
         let mut context = Context {
@@ -343,9 +362,14 @@ impl Work {
             }
         }
         let stats = desk.stats;
-        let mut changes = Vec::new();
+        let (mut changes, mut events) = (Vec::new(), Vec::new());
         desk.log_changes(false);
         desk.take_log(&mut changes);
+        desk.want_events(Class::NONE);
+        desk.take_events(&mut events);
+        for event in events {
+            self.give_event(event);
+        }
         // All of what has changed first, because a key may be named twice.
         for (_, part) in &mut self.parts {
             take_changes(desk, part, &self.keys, &changes);
@@ -386,10 +410,28 @@ impl Work {
         names
     }
 
-    /// Counts what was counted on the desk, and writes the error if there is one.
+    /// Has an event published by the shard of its key, which has to be locked for a change there: then
+    /// nothing else can have happened to the key before that.
+    fn give_event(&mut self, event: Event) {
+        let of_key = self.parts.iter_mut().find_map(|(_, part)| {
+            let (args, part) = part.part_of();
+            let mut places = part.places.iter().enumerate();
+            let is_it = |(i, place): (usize, &u32)| {
+                self.keys[*place as usize].writes && args.get(i) == &*event.key
+            };
+            places.any(is_it).then_some(part)
+        });
+        match of_key {
+            Some(part) => part.events.push(event),
+            None => self.events.push(event),
+        }
+    }
+
+    /// Counts and publishes what the desk has brought, and writes the error if there is one.
     pub fn account(&mut self, core: &mut Core, outcome: Result<Effect, Error>, stats: Stats) {
         core.shard.stats.hits += stats.hits;
         core.shard.stats.misses += stats.misses;
+        notify::publish_all(core, &std::mem::take(&mut self.events));
         if let Err(error) = outcome {
             core.stats.commands[self.whole.command(0).0].failed += 1;
             core.reply_error(&mut self.whole.reply, &error);
@@ -422,9 +464,11 @@ pub fn combine(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, ti
         parts,
         handler: form_of(entry).handler(),
         settings: core.settings,
+        wanted: core.notices.wanted(),
         time_ms,
         blocking: entry.spec.blocking,
         calls: Vec::new(),
+        events: Vec::new(),
     };
     if core.ways[entry.index].weighs && work.elements() >= BIG {
         return aside::queue(core, aside::Whom::Transaction(tx), None, work);
@@ -448,7 +492,7 @@ pub fn combined(core: &mut Core, tx: TxId, mut work: Work) {
     let (given, idle): (Vec<_>, Vec<_>) = work
         .parts
         .into_iter()
-        .partition(|(_, part)| !part.part.loans.is_empty() || part.part.arrivals.is_some());
+        .partition(|(_, part)| part.part.has_outcome());
     for (_, parcel) in idle {
         core.stock.put_parcel(parcel);
     }

@@ -1,10 +1,12 @@
 //! A script that runs on the data of one shard, in one go.
 
 use super::program::{self, Begun, Running, Whom};
-use super::{Before, Call, TRUSTED, admit, answer_host, bytes_of, fresh, put_back, save_into};
+use super::{Before, Call, TRUSTED, admit, answer_host, bytes_of, fresh, note_undone};
+use super::{put_back, save_into};
 use crate::clients::Client;
 use crate::core::{Core, Host};
 use crate::dispatch::{self, Perform, Watch};
+use crate::notify;
 use crate::remote::exec::{are_as_seen, run_host};
 use crate::remote::parcel::Parcel;
 use crate::remote::route::To;
@@ -91,7 +93,14 @@ pub fn run(
         started: Instant::now(),
     };
     let changes = core.shard.changes();
+    if !core.alone {
+        core.held_events = Some(Vec::new());
+    }
     let ran = drive(core, call, &mut machine, &mut own);
+    let events = core.held_events.take().unwrap_or_default();
+    if ran != Ran::Wanders {
+        notify::publish_all(core, &events);
+    }
     if ran == Ran::Slow {
         let wrote = core.shard.changes() != changes;
         let Own {
@@ -117,7 +126,9 @@ pub fn run(
     }
     core.scripting.client = Some(own.client);
     if ran == Ran::Wanders {
+        core.held_events = Some(Vec::new());
         put_back(core, own.saved);
+        note_undone(core);
         return ran;
     }
     if machine.turn() == Some(Turn::Failed) {

@@ -29,6 +29,7 @@ use crate::remote::tx::other_database;
 use crate::remote::{self, Answer, Parked, Request, is_silent};
 use crate::session::REDIS_VERSION;
 use crate::session::multi::WatchedKey;
+use crate::{dispatch, notify};
 use ::script::{Flags as ScriptFlags, Library, Run as Machine, Script, Vm, VmOptions};
 use command::table::{Entry, Run};
 use command::{Error, Flags, Form};
@@ -43,7 +44,7 @@ use resp::{Args, Pack, Protocol, Reply};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use store::Saved;
+use store::{Event, Saved};
 
 /// Scripts that EVAL has brought and that are kept; of more, the oldest goes.
 const EVALUATED_MAX: usize = 500;
@@ -153,8 +154,9 @@ pub struct Scripting {
     client: Option<Box<Client>>,
     call: Pack,
     reply: Reply,
-    /// What programs have changed on this shard.
+    /// What programs have changed on this shard, and what is to be published of it.
     saved: HashMap<TxId, Vec<Before>, ahash::RandomState>,
+    events: HashMap<TxId, Vec<Event>, ahash::RandomState>,
     /// Programs that go on in the next pass.
     pub paused: Vec<TxId>,
     /// Programs of this shard that have run for too long.
@@ -737,13 +739,34 @@ pub fn save_part(core: &mut Core, tx: TxId, parcel: &Parcel) -> bool {
 
 /// Undoes what a program has changed here.
 pub fn undo(core: &mut Core, tx: TxId) {
+    core.scripting.events.remove(&tx);
     let saved = core.scripting.saved.remove(&tx).unwrap_or_default();
+    core.held_events = Some(Vec::new());
     put_back(core, saved);
+    note_undone(core);
+}
+
+/// What undoing does to keys is nothing that has happened, but for those who wait for them.
+fn note_undone(core: &mut Core) {
+    if core.shard.has_news() {
+        dispatch::note_news(core);
+    }
+    core.held_events = None;
+}
+
+/// Keeps the events of what a program has just done here until it commits.
+pub fn hold_events(core: &mut Core, tx: TxId) {
+    if let Some(held) = core.held_events.take().filter(|held| !held.is_empty()) {
+        core.scripting.events.entry(tx).or_default().extend(held);
+    }
 }
 
 /// What a program has changed here stays.
 pub fn keep(core: &mut Core, tx: TxId) {
     core.scripting.saved.remove(&tx);
+    if let Some(events) = core.scripting.events.remove(&tx) {
+        notify::publish_all(core, &events);
+    }
 }
 
 /// What others are told while a script runs for too long.
