@@ -16,9 +16,11 @@ use super::parcel::{Parcel, Sender};
 use super::route::{Keys, Placed, To};
 use super::tx::{Answered, Work, merge};
 use super::{form_of, is_silent};
-use crate::clients::{Client, Held};
-use crate::core::{Core, Host, HostHandler};
+use crate::clients::{Client, Held, Special};
+use crate::commandlog::{self, By, Source};
+use crate::core::{Actor, Core, Host, HostHandler};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
+use crate::monitor;
 use crate::session::connection;
 use crate::session::multi::{self, Multi, WatchedKey};
 use command::table::{Entry, Run};
@@ -91,7 +93,7 @@ pub fn begin(host: &mut Host<'_>, mut multi: Multi, watched: Vec<WatchedKey>) {
             if !are_as_seen(core, &watched) {
                 host.reply.null_array();
             } else {
-                run_here(core, host.reply, &multi.queue, client.db);
+                run_here(core, client, host.reply, &multi.queue);
             }
             multi::release(core, watched);
             core.stock.put_parcel(multi.queue);
@@ -104,6 +106,7 @@ pub fn begin(host: &mut Host<'_>, mut multi: Multi, watched: Vec<WatchedKey>) {
                 .collect();
             let mut payload = multi.queue;
             payload.db = client.db;
+            payload.reads = core.actor.reads;
             payload.part.is_batch = true;
             payload.part.dbs = vec![client.db; payload.len()];
             let mut exec = Exec::new(core, client, None, watched);
@@ -154,10 +157,12 @@ fn are_as_seen(core: &mut Core, watched: &[WatchedKey]) -> bool {
 }
 
 /// Runs all commands of a queue on this shard's data.
-fn run_here(core: &mut Core, reply: &mut Reply, queue: &Parcel, db: usize) {
+fn run_here(core: &mut Core, client: &Client, reply: &mut Reply, queue: &Parcel) {
     let process = Arc::clone(&core.process);
     reply.array(queue.len());
-    let mut watch = Watch::start();
+    let (db, by) = (client.db, By::Client(client));
+    let is_monitored = core.special.has(Special::MONITORED);
+    let mut watch = Watch::start(Source::Parcel(queue));
     let mut hashes = [None; AHEAD];
     let mut at = 0;
     while at < queue.len() {
@@ -166,33 +171,55 @@ fn run_here(core: &mut Core, reply: &mut Reply, queue: &Parcel, db: usize) {
         for hash in &hashes[..n] {
             let (entry, args) = queue.command(at);
             let entry = &process.table.entries()[entry];
-            watch.next(core, entry.index);
+            watch.next(core, by, entry.index, at, args.len());
             let perform = Perform::new(form_of(entry), *hash);
+            let before = reply.len();
             dispatch::execute_here(core, db, reply, entry, perform, args);
+            note_sizes(core, client, entry, args, reply.len() - before);
+            if is_monitored {
+                monitor::feed(core, client, &mut Reply::default(), entry, args);
+            }
             at += 1;
         }
     }
-    watch.stop(core);
+    watch.stop(core, by);
+}
+
+/// Logs a command of an EXEC if its reply is large.
+fn note_sizes(
+    core: &mut Core,
+    client: &Client,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+    bytes: usize,
+) {
+    if bytes >= core.thresholds.reply {
+        commandlog::note_reply(core, By::Client(client), Some(entry.index), args, bytes);
+    }
 }
 
 /// Runs a batch of somebody's EXEC, each command in its database.
 fn run_batch(core: &mut Core, batch: &mut Parcel) {
     let process = Arc::clone(&core.process);
+    let before = std::mem::replace(&mut core.actor, Actor::of(batch));
     core.shard.no_touch = batch.no_touch;
-    let mut watch = Watch::start();
+    let by = By::Actor(core.actor);
+    let mut watch = Watch::start(Source::Later);
     while batch.done() < batch.len() {
         let at = batch.done();
         let db = batch.part.dbs[at];
         let (entry, args, reply) = batch.split(at);
         let entry = &process.table.entries()[entry];
-        watch.next(core, entry.index);
+        watch.next(core, by, entry.index, at, args.len());
         let perform = Perform::new(form_of(entry), None);
         dispatch::execute_here(core, db, reply, entry, perform, args);
         batch.part.weight = core.shard.len(db);
         batch.executed();
     }
-    watch.stop(core);
+    watch.stop(core, by);
+    commandlog::settle(core, batch);
     core.shard.no_touch = false;
+    core.actor = before;
 }
 
 /// Does what a part of an EXEC is to do now.
@@ -753,6 +780,7 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, out
             client.reply.null_array();
         }
         exec.dispose(core);
+        feed_exec(core, &mut client);
     } else {
         client.session.exec = Some(exec);
         go_on(core, &mut client);
@@ -781,6 +809,25 @@ pub fn go_on(core: &mut Core, client: &mut Client) {
         reply.rewind(mark);
     }
     client.reply = reply;
+    if client.session.exec.is_none() {
+        feed_exec(core, client);
+    }
+}
+
+/// Tells monitors of an EXEC, behind its commands.
+fn feed_exec(core: &mut Core, client: &mut Client) {
+    if !core.special.has(Special::MONITORED) {
+        return;
+    }
+    let process = Arc::clone(&core.process);
+    if let Some(entry) = process.table.find_full(b"exec") {
+        let mut exec = Parcel::default();
+        exec.pack().add_bytes(b"exec");
+        exec.end(entry.index);
+        let mut reply = std::mem::take(&mut client.reply);
+        monitor::feed(core, client, &mut reply, entry, exec.command(0).1);
+        client.reply = reply;
+    }
 }
 
 fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
@@ -792,6 +839,7 @@ fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
     }
     while exec.written < exec.pieces.len() {
         let at = exec.written;
+        let start = reply.mark();
         exec.written += 1;
         match &exec.pieces[at] {
             Piece::Host => {
@@ -800,6 +848,7 @@ fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
                     client.session.exec = Some(exec);
                     return;
                 }
+                continue;
             }
             Piece::One { parcel, at } => {
                 let parcel = exec.parcels[*parcel].as_ref();
@@ -826,8 +875,36 @@ fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
                 self::merge(reply, *merge, &answers, keys, core.shard.random());
             }
         }
+        let bytes = commandlog::between(reply, start, reply.mark());
+        note_data(core, client, reply, &exec, at, bytes);
     }
     exec.dispose(core);
+}
+
+/// A queued command on data has been answered: tells monitors, and logs it if its reply is large.
+fn note_data(
+    core: &mut Core,
+    client: &Client,
+    reply: &mut Reply,
+    exec: &Exec,
+    at: usize,
+    bytes: usize,
+) {
+    let is_monitored = core.special.has(Special::MONITORED);
+    if !is_monitored && bytes < core.thresholds.reply {
+        return;
+    }
+    // Without a queue of its own, what has travelled is the queue.
+    let queue = exec.queue.as_deref().or(exec.parcels[0].as_deref());
+    let Some((entry, args)) = queue.map(|queue| queue.command(at)) else {
+        return;
+    };
+    let process = Arc::clone(&core.process);
+    let entry = &process.table.entries()[entry];
+    note_sizes(core, client, entry, args, bytes);
+    if is_monitored {
+        monitor::feed(core, client, reply, entry, args);
+    }
 }
 
 /// Runs a queued command that is not on data.
@@ -837,8 +914,9 @@ fn run_host(core: &mut Core, client: &mut Client, reply: &mut Reply, exec: &Exec
     let (entry, args) = queue.command(at);
     let entry = &process.table.entries()[entry];
     client.session.last_command = Some(entry.index);
-    let mut watch = Watch::start();
-    watch.next(core, entry.index);
+    client.session.denies_blocking = true;
+    let mut watch = Watch::start(Source::One(args));
+    watch.next(core, By::Client(client), entry.index, 0, args.len());
     let outcome = match entry.run {
         Run::Host(handler) => handler(&mut Host {
             core,
@@ -849,9 +927,13 @@ fn run_host(core: &mut Core, client: &mut Client, reply: &mut Reply, exec: &Exec
         Run::Container => Err(Error::arity(&entry.full_name)),
         Run::Data(_) => unreachable!("it is not on data"),
     };
-    watch.stop(core);
+    watch.stop(core, By::Client(client));
+    client.session.denies_blocking = false;
     if let Err(error) = outcome {
         dispatch::fail(core, reply, entry.index, &error);
+    }
+    if core.special.has(Special::MONITORED) {
+        monitor::feed(core, client, reply, entry, args);
     }
 }
 
