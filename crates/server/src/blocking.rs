@@ -298,6 +298,10 @@ pub fn serve(core: &mut Core, spot: Spot, claim: ClaimId, time_ms: i64) {
         effect = dispatch::execute_with_effect(core, db, reply, entry, perform, args);
         watch.stop(core, by);
     }
+    if core.thresholds.ticks == 0 {
+        // The call has been logged already.
+        core.commandlog.later.clear();
+    }
     commandlog::settle(core, &parcel);
     core.actor = before;
     parcel.part.again = effect == Some(Effect::Blocks);

@@ -108,7 +108,9 @@ impl Core {
     pub fn note_thresholds(&mut self) {
         let slow_us = self.log_limit(Kind::Slow);
         let spike_us = self.config.latency_monitor_threshold().saturating_mul(1000);
-        let lowest = slow_us.into_iter().chain((spike_us > 0).then_some(spike_us));
+        let lowest = slow_us
+            .into_iter()
+            .chain((spike_us > 0).then_some(spike_us));
         let bytes = |limit: Option<i64>| limit.map_or(usize::MAX, |bytes| bytes as usize);
         let us_per_tick = self.stats.rate.micros(1_000_000) / 1e6;
         self.thresholds = match lowest.min() {
@@ -399,9 +401,7 @@ pub fn is_secret(entry: &Row<HostHandler>, args: Args<'_>, i: usize) -> bool {
             let is_auth = |at: usize| at >= 2 && args.is(at, "AUTH");
             i > 2 && (is_auth(i - 1) || i > 3 && is_auth(i - 2))
         }
-        "config|set" => {
-            i > 2 && i % 2 == 1 && crate::config::table::is_sensitive(args.get(i - 1))
-        }
+        "config|set" => i > 2 && i % 2 == 1 && crate::config::table::is_sensitive(args.get(i - 1)),
         _ => false,
     }
 }

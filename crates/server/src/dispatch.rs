@@ -10,8 +10,8 @@
 //! the commands after it wait in the client's input if they may not run beside it.
 
 use crate::blocking;
-use crate::commandlog::{self, By, Lap, Source};
 use crate::clients::{Client, Closing, Held, Special};
+use crate::commandlog::{self, By, Lap, Source};
 use crate::core::{Actor, CommandTable, Core, Host, HostHandler};
 use crate::monitor;
 use crate::remote::flight::Flight;
@@ -370,18 +370,11 @@ fn execute(
     remote::take_off(core, client);
     hush(client, reply, mark);
     if client.special.has(Special::TRACKING) {
-        after_tracked(table, core, client, reply);
+        let was_client = call.entry.is_some_and(|entry| entry.spec.name == "client");
+        tracking::turn(client, was_client);
+        tracking::tell_own(core, client, reply);
     }
     true
-}
-
-/// What follows on a command of a client that tracks.
-fn after_tracked(table: &CommandTable, core: &mut Core, client: &mut Client, reply: &mut Reply) {
-    let parent = client.session.last_command;
-    let parent = parent.and_then(|entry| table.entries()[entry].parent);
-    let was_client = parent.is_some_and(|entry| table.entries()[entry].spec.name == "client");
-    tracking::turn(client, was_client);
-    tracking::tell_own(core, client, reply);
 }
 
 /// How a command on data is performed.

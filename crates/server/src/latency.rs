@@ -82,7 +82,10 @@ mod tests {
         assert_eq!(series.samples, [(1, 9), (3, 2)]);
         assert_eq!(series.max_ms, 9);
         (10..10 + SAMPLES as i64).for_each(|at| series.add(at, 1));
-        assert_eq!((series.samples.len(), series.samples[0]), (SAMPLES, (10, 1)));
+        assert_eq!(
+            (series.samples.len(), series.samples[0]),
+            (SAMPLES, (10, 1))
+        );
         assert_eq!(series.max_ms, 9);
     }
 
@@ -93,7 +96,11 @@ mod tests {
             samples.iter().for_each(|(at, ms)| series.add(*at, *ms));
             Events::from([("command", series)])
         };
-        let one = merged([events(&[(1, 5), (4, 2)]), events(&[(1, 6), (2, 3)]), Events::new()]);
+        let one = merged([
+            events(&[(1, 5), (4, 2)]),
+            events(&[(1, 6), (2, 3)]),
+            Events::new(),
+        ]);
         assert_eq!(one["command"].samples, [(1, 6), (2, 3), (4, 2)]);
         assert_eq!(one["command"].max_ms, 6);
     }

@@ -86,7 +86,7 @@ pub fn feed(
         }
     }
     let own = Sender::of(client);
-    if core.monitors.clients.contains(&own) {
+    if core.monitors.clients.contains(&own) && client.closing == Closing::No {
         reply.raw(&line);
     }
     deliver(core, &line);

@@ -341,7 +341,11 @@ fn take(core: &mut Core, sender: Sender) -> Option<Box<Client>> {
 }
 
 /// Writes to a client that [`take`] has taken, and puts it back.
-fn write(core: &mut Core, mut client: Box<Client>, news: impl FnOnce(&mut Core, &mut Client, &mut Reply)) {
+fn write(
+    core: &mut Core,
+    mut client: Box<Client>,
+    news: impl FnOnce(&mut Core, &mut Client, &mut Reply),
+) {
     let conn = client.conn;
     let mut reply = std::mem::take(&mut client.reply);
     if reply.is_empty() {
@@ -377,7 +381,9 @@ fn deliver(core: &mut Core, to: Sender, news: News) {
             core.clients.put(client);
             core.clients.mark(to.conn);
         }
-        _ => write(core, client, |core, client, reply| send(core, client, reply, news)),
+        _ => write(core, client, |core, client, reply| {
+            send(core, client, reply, news)
+        }),
     }
 }
 
@@ -480,12 +486,7 @@ fn send(core: &mut Core, client: &mut Client, reply: &mut Reply, news: News) {
 }
 
 /// Writes an invalidation; `subscribed` says that a client of RESP2 can tell it from a reply.
-fn invalidate(
-    reply: &mut Reply,
-    subscribed: bool,
-    keys: Option<&[Arc<[u8]>]>,
-    protocol: Protocol,
-) {
+fn invalidate(reply: &mut Reply, subscribed: bool, keys: Option<&[Arc<[u8]>]>, protocol: Protocol) {
     match reply.protocol() {
         Protocol::Resp3 => {
             reply.push(2);
@@ -623,6 +624,19 @@ pub fn forget_prefixes(core: &mut Core, home: usize, sender: Sender) {
     core.note_locks();
 }
 
+/// CLIENT CACHING with this word, if it is one for the client's mode; whether it is.
+pub fn call(client: &mut Client, word: &[u8]) -> bool {
+    let Some(caching) = &mut client.session.tracking else {
+        return false;
+    };
+    let mode = match word.to_ascii_lowercase().as_slice() {
+        b"yes" => Mode::OptIn,
+        _ => Mode::OptOut,
+    };
+    caching.called |= caching.mode == mode;
+    caching.mode == mode
+}
+
 /// A command of the client is over: CLIENT CACHING was for it, unless it was one of CLIENT's, or the
 /// client is between MULTI and EXEC.
 pub fn turn(client: &mut Client, was_client: bool) {
@@ -662,7 +676,10 @@ mod tests {
         // The last entry has come to the place of the first.
         assert_eq!(table.take(b"c").expect("it was read").1, [reader(3)]);
         assert_eq!(table.take(b"b").expect("it was read").1, [reader(1)]);
-        assert_eq!((table.slots.len(), table.items, table.places.len()), (0, 0, 0));
+        assert_eq!(
+            (table.slots.len(), table.items, table.places.len()),
+            (0, 0, 0)
+        );
     }
 
     #[test]
@@ -682,7 +699,10 @@ mod tests {
             (Mode::Broadcast, false, false),
         ];
         for (mode, plain, called) in wanted {
-            assert_eq!((remembers(mode, false), remembers(mode, true)), (plain, called));
+            assert_eq!(
+                (remembers(mode, false), remembers(mode, true)),
+                (plain, called)
+            );
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::dispatch::{self, AHEAD, Perform, Watch};
 use crate::monitor;
 use crate::session::connection;
 use crate::session::multi::{self, Multi, WatchedKey};
+use crate::tracking;
 use command::table::{Entry, Run};
 use command::{Error, Flags, Form, Handler, Merge};
 use engine::locks::{Mode, Name, Want};
@@ -66,6 +67,8 @@ struct Gathering {
 pub struct Exec {
     sender: Sender,
     silent: bool,
+    /// EXEC, as the client has written it.
+    word: Box<[u8]>,
     /// The queue, unless it is what travels.
     queue: Option<Box<Parcel>>,
     pieces: Vec<Piece>,
@@ -85,7 +88,11 @@ pub type Execs = HashMap<TxId, Box<Exec>, ahash::RandomState>;
 /// Executes what a client has queued, or begins to.
 pub fn begin(host: &mut Host<'_>, mut multi: Multi, watched: Vec<WatchedKey>) {
     let (core, client) = (&mut *host.core, &mut *host.client);
+    let word = host.args.get(0);
     multi.queue.reply.set_protocol(host.reply.protocol());
+    if multi.has_host && client.special.has(Special::TRACKING) {
+        foresee_caching(core, client, &multi.queue);
+    }
     let alone = only_shard(core, &multi, &watched);
     let protocol = host.reply.protocol();
     match alone {
@@ -109,7 +116,7 @@ pub fn begin(host: &mut Host<'_>, mut multi: Multi, watched: Vec<WatchedKey>) {
             payload.reads = core.actor.reads;
             payload.part.is_batch = true;
             payload.part.dbs = vec![client.db; payload.len()];
-            let mut exec = Exec::new(core, client, None, watched);
+            let mut exec = Exec::new(core, client, word, watched);
             exec.pieces = pieces;
             exec.parcels.push(None);
             let mut parts = vec![(shard as ShardId, want, payload)];
@@ -290,7 +297,7 @@ fn plan(host: &mut Host<'_>, multi: Multi, watched: Vec<WatchedKey>) {
     let process = Arc::clone(&core.process);
     let queue = multi.queue;
     let mut plan = Plan {
-        exec: Exec::new(core, client, None, watched),
+        exec: Exec::new(core, client, host.args.get(0), watched),
         wants: Vec::new(),
         batch: Vec::new(),
         protocol: host.reply.protocol(),
@@ -585,16 +592,12 @@ impl Gathering {
 }
 
 impl Exec {
-    fn new(
-        core: &mut Core,
-        client: &Client,
-        queue: Option<Box<Parcel>>,
-        watched: Vec<WatchedKey>,
-    ) -> Exec {
+    fn new(core: &mut Core, client: &Client, word: &[u8], watched: Vec<WatchedKey>) -> Exec {
         Exec {
             sender: Sender::of(client),
             silent: is_silent(client),
-            queue,
+            word: word.into(),
+            queue: None,
             pieces: Vec::new(),
             parcels: Vec::new(),
             strides: VecDeque::new(),
@@ -779,8 +782,8 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, out
         if !exec.silent {
             client.reply.null_array();
         }
+        feed_exec(core, &mut client, &exec.word);
         exec.dispose(core);
-        feed_exec(core, &mut client);
     } else {
         client.session.exec = Some(exec);
         go_on(core, &mut client);
@@ -803,26 +806,42 @@ pub fn go_on(core: &mut Core, client: &mut Client) {
         reply.put_buffer(core.spare.take());
     }
     let mark = reply.mark();
-    let silent = client.session.exec.as_ref().is_some_and(|exec| exec.silent);
+    let exec = client.session.exec.as_ref();
+    let silent = exec.is_some_and(|exec| exec.silent);
+    let word = exec.map_or(Box::default(), |exec| exec.word.clone());
     assemble(core, client, &mut reply);
     if silent {
         reply.rewind(mark);
     }
     client.reply = reply;
     if client.session.exec.is_none() {
-        feed_exec(core, client);
+        tracking::turn(client, false);
+        feed_exec(core, client, &word);
     }
 }
 
+/// CLIENT CACHING among queued commands is for those behind it, which run before it does. So what it
+/// says holds for all of them.
+fn foresee_caching(core: &mut Core, client: &mut Client, queue: &Parcel) {
+    let process = Arc::clone(&core.process);
+    for at in 0..queue.len() {
+        let (entry, args) = queue.command(at);
+        if &*process.table.entries()[entry].full_name == "client|caching" {
+            tracking::call(client, args.get(2));
+        }
+    }
+    core.actor.reads = tracking::reads(client);
+}
+
 /// Tells monitors of an EXEC, behind its commands.
-fn feed_exec(core: &mut Core, client: &mut Client) {
+fn feed_exec(core: &mut Core, client: &mut Client, word: &[u8]) {
     if !core.special.has(Special::MONITORED) {
         return;
     }
     let process = Arc::clone(&core.process);
     if let Some(entry) = process.table.find_full(b"exec") {
         let mut exec = Parcel::default();
-        exec.pack().add_bytes(b"exec");
+        exec.pack().add_bytes(word);
         exec.end(entry.index);
         let mut reply = std::mem::take(&mut client.reply);
         monitor::feed(core, client, &mut reply, entry, exec.command(0).1);

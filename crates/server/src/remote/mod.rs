@@ -563,7 +563,12 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, pass: Pas
     }
 }
 
-fn run_commands(core: &mut Core, parcel: &mut Parcel, mut pass: Pass, watch: &mut Watch<'_>) -> Next {
+fn run_commands(
+    core: &mut Core,
+    parcel: &mut Parcel,
+    mut pass: Pass,
+    watch: &mut Watch<'_>,
+) -> Next {
     let process = Arc::clone(&core.process);
     let table = &process.table;
     let (db, by) = (parcel.db, By::Actor(core.actor));

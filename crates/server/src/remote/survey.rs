@@ -412,9 +412,7 @@ fn examine(
             monitor::note(core, asker.shard, true);
             Finding::Done
         }
-        Topic::Exists { client } => {
-            Finding::Count(core.clients.conn_of(client).is_some().into())
-        }
+        Topic::Exists { client } => Finding::Count(core.clients.conn_of(client).is_some().into()),
         Topic::Prefixes { client } => {
             let prefixes = caching::prefixes(question.args());
             tracking::note_prefixes(core, asker.shard, client, prefixes.into_iter());

@@ -171,9 +171,8 @@ fn reset(host: &mut Host<'_>) -> Outcome {
 
 /// Forgets this shard's spikes of the events that LATENCY RESET names; answers of which there were some.
 pub fn reset_here(core: &mut Core, args: Args<'_>) -> Finding {
-    let is_named = |event: &str| {
-        args.len() == 2 || args.iter().skip(2).any(|name| name == event.as_bytes())
-    };
+    let is_named =
+        |event: &str| args.len() == 2 || args.iter().skip(2).any(|name| name == event.as_bytes());
     let mut names = Vec::new();
     core.latency.retain(|event, _| {
         let goes = is_named(event);
@@ -375,7 +374,10 @@ mod tests {
         };
         let drawn = draw("command", &series, 60);
         let (head, bars) = drawn.split_once(&"-".repeat(COLUMNS)).expect("a line");
-        assert_eq!(head, "command - high 31 ms, low 12 ms (all time high 31 ms)\n");
+        assert_eq!(
+            head,
+            "command - high 31 ms, low 12 ms (all time high 31 ms)\n"
+        );
         assert_eq!(bars, "\n # \n | \n#| \n||_\n   \n210\nsss\n");
     }
 

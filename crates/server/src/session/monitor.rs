@@ -16,7 +16,6 @@ static MONITOR: Spec = Spec {
         .or(Flags::LOADING)
         .or(Flags::STALE),
     summary: "Tells the connection of all commands that are called from now on.",
-    complexity: "",
     ..Spec::DEFAULT
 };
 

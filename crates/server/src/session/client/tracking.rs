@@ -66,7 +66,9 @@ impl<'a> Options<'a> {
 
     fn mode(&self) -> Mode {
         match self {
-            Options { broadcast: true, .. } => Mode::Broadcast,
+            Options {
+                broadcast: true, ..
+            } => Mode::Broadcast,
             Options { opt_in: true, .. } => Mode::OptIn,
             Options { opt_out: true, .. } => Mode::OptOut,
             _ => Mode::All,
@@ -190,10 +192,17 @@ fn switch(host: &mut Host<'_>, options: &Options<'_>, redirect: Option<Redirect>
         caching.prefixes = std::mem::take(&mut before.prefixes);
     }
     let prefixes = prefixes(host.args);
-    caching.prefixes.extend(prefixes.into_iter().map(Into::into));
+    caching
+        .prefixes
+        .extend(prefixes.into_iter().map(Into::into));
     tracking::enable(host.core, host.client, caching);
     let client = Sender::of(host.client);
-    survey::ask(host, Whom::All, Topic::Prefixes { client }, survey::answer_ok)
+    survey::ask(
+        host,
+        Whom::All,
+        Topic::Prefixes { client },
+        survey::answer_ok,
+    )
 }
 
 /// The prefixes that CLIENT TRACKING names, or that of all keys.
@@ -207,24 +216,23 @@ pub fn prefixes(args: Args<'_>) -> Vec<&[u8]> {
 }
 
 pub(super) fn caching(host: &mut Host<'_>) -> Outcome {
-    let Some(caching) = &mut host.client.session.tracking else {
+    if host.client.session.tracking.is_none() {
         return Err(Error::new(
             "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN \
              or OPTOUT mode enabled",
         ));
-    };
-    let (word, mode) = match host.args.get(2).to_ascii_lowercase().as_slice() {
-        b"yes" => ("YES", Mode::OptIn),
-        b"no" => ("NO", Mode::OptOut),
+    }
+    let word = host.args.get(2);
+    let (shown, needed) = match word.to_ascii_lowercase().as_slice() {
+        b"yes" => ("YES", "OPTIN"),
+        b"no" => ("NO", "OPTOUT"),
         _ => return Err(Error::SYNTAX),
     };
-    if caching.mode != mode {
-        let needed = if mode == Mode::OptIn { "OPTIN" } else { "OPTOUT" };
+    if !tracking::call(host.client, word) {
         return Err(Error::new(format!(
-            "ERR CLIENT CACHING {word} is only valid when tracking is enabled in {needed} mode."
+            "ERR CLIENT CACHING {shown} is only valid when tracking is enabled in {needed} mode."
         )));
     }
-    caching.called = true;
     host.reply.ok();
     Ok(Effect::Read)
 }
