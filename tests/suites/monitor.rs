@@ -92,8 +92,8 @@ fn all_monitors_see_what_a_client_calls_in_its_order() {
 fn monitoring_ends() {
     let server = judged::start();
     let mut watcher = server.connect();
-    let mut one = monitor(server.connect());
     let two = monitor(server.connect_as(3));
+    let mut one = monitor(server.connect());
     let count = |watcher: &mut Connection| {
         let list = watcher.line("CLIENT LIST").string();
         list.lines().filter(|l| l.contains(" flags=O")).count()

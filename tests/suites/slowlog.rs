@@ -243,7 +243,7 @@ fn large_requests_and_replies_are_logged() {
         pipeline.extend(harness::connection::frame(&["PING"]));
     }
     connection.pipeline(&pipeline, 18);
-    connection.call(&["ECHO", &"z".repeat(43)]);
+    connection.call(&["ECHO", &"z".repeat(42)]);
     connection.call(&["ECHO", &"z".repeat(44)]);
     connection.call(&["MGET", &keys[0], &keys[1], &keys[2]]);
     set(&mut connection, "commandlog-request-larger-than", "-1");
@@ -255,7 +255,7 @@ fn large_requests_and_replies_are_logged() {
     let requests = connection.line("COMMANDLOG GET -1 large-request");
     assert_eq!(values(&requests), [131; 6]);
     let replies = connection.line("COMMANDLOG GET -1 LARGE-REPLY");
-    assert_eq!(values(&replies)[..2], [325, 51]);
+    assert_eq!(values(&replies)[..2], [328, 51]);
     assert_eq!(values(&replies)[2..], [108; 6]);
     assert_eq!(logged(&replies)[0], "MGET key0 key1 key2");
     assert_eq!(connection.line("COMMANDLOG LEN large-reply").int(), 8);

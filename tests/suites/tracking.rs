@@ -13,7 +13,7 @@ fn pushed(connection: &mut Connection) -> Vec<Value> {
     let mut pushed = Vec::new();
     loop {
         match connection.read() {
-            Value::Simple(pong) if pong == *"PONG" => return pushed,
+            Value::Simple(pong) if pong == b"PONG" => return pushed,
             value => pushed.push(value),
         }
     }

@@ -65,6 +65,8 @@ pub struct CommandLog {
     entries: [VecDeque<Entry>; KINDS],
     /// Runs over the limit whose arguments are in a parcel that is being executed.
     pub later: Vec<Lap>,
+    /// About clients that are at work.
+    late: Vec<Sent>,
 }
 
 /// Calls of one command in a row, and what they took together.
@@ -275,17 +277,29 @@ pub fn note_value(
 
 /// Takes an entry about a client of this shard. One whose client has gone stays without its name.
 pub fn take(core: &mut Core, sent: Sent) {
-    let Sent {
-        sender,
-        kind,
-        mut entry,
-    } = sent;
-    if let Some(client) = core.clients.get(sender.conn)
-        && client.id == sender.client
-    {
-        name(&mut entry, client);
+    let Sender { conn, client: id } = sent.sender;
+    match core.clients.get(conn) {
+        None if core.clients.conn_of(id) == Some(conn) => core.commandlog.late.push(sent),
+        client => {
+            let mut entry = sent.entry;
+            if let Some(client) = client.filter(|client| client.id == id) {
+                name(&mut entry, client);
+            }
+            keep(core, sent.kind, entry, None);
+        }
     }
-    keep(core, kind, entry, None);
+}
+
+/// Takes what has come about a client while it is at work.
+#[inline]
+pub fn take_own(core: &mut Core, client: &Client) {
+    if core.commandlog.late.is_empty() {
+        return;
+    }
+    for sent in std::mem::take(&mut core.commandlog.late) {
+        let own = Some(client).filter(|client| client.id == sent.sender.client);
+        keep(core, sent.kind, sent.entry, own);
+    }
 }
 
 fn name(entry: &mut Entry, client: &Client) {

@@ -168,6 +168,7 @@ fn run(
     }
     watch.stop(core, By::Client(client));
     watch.count(client);
+    commandlog::take_own(core, client);
     if buf.len() >= core.thresholds.request || batch.has_blobs() {
         commandlog::note_requests(core, client, batch, buf, done);
     }
@@ -369,6 +370,7 @@ fn execute(
     // Nor does anything after it join what it has sent, whose replies it may not want.
     remote::take_off(core, client);
     hush(client, reply, mark);
+    commandlog::take_own(core, client);
     if client.special.has(Special::TRACKING) {
         let was_client = call.entry.is_some_and(|entry| entry.spec.name == "client");
         tracking::turn(client, was_client);
