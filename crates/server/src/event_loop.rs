@@ -121,6 +121,7 @@ impl<D: Driver> EventLoop<D> {
             self.wait(timeout)?;
             let started = Ticks::now();
             self.core.tick();
+            self.core.actor = Actor::default();
             if !self.core.alone {
                 remote::receive(&mut self.core);
                 remote::act(&mut self.core);

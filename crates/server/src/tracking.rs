@@ -122,6 +122,9 @@ pub struct Redirected {
     protocol: Protocol,
 }
 
+/// Keys, and the client that has changed each, or 0.
+type Changed = BTreeMap<Arc<[u8]>, u64>;
+
 /// What a shard knows of tracking clients.
 #[derive(Default)]
 pub struct Tracking {
@@ -130,8 +133,8 @@ pub struct Tracking {
     table: Table,
     /// Those of all shards that have changes broadcast, by prefix.
     prefixes: BTreeMap<Box<[u8]>, Vec<Reader>>,
-    /// Keys that have changed in this pass, and by whom, by prefix.
-    changed: BTreeMap<Box<[u8]>, BTreeMap<Arc<[u8]>, u64>>,
+    /// What has changed in this pass, by prefix.
+    changed: BTreeMap<Box<[u8]>, Changed>,
     /// Notices for clients that are at work.
     late: Vec<Notice>,
 }
