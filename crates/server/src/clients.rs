@@ -255,10 +255,11 @@ impl Client {
         }
     }
 
-    /// Whether replies to what it has read are still to come.
+    /// Whether replies to commands that have begun are still to come.
     pub fn is_out(&self) -> bool {
         self.flight.is_some()
             || self.transaction.is_some()
+            || self.survey.is_some()
             || self.session.exec.is_some()
             || self.aside
     }
