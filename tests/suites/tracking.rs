@@ -5,7 +5,6 @@ use harness::connection::frame;
 use harness::server::until;
 use harness::{Connection, Seed, Server, Value, scaled};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What comes before the reply to a PING.
 fn pushed(connection: &mut Connection) -> Vec<Value> {
@@ -497,6 +496,22 @@ impl Cache {
         }
     }
 
+    /// Reads all keys with one command.
+    fn take_at_once(&mut self, keys: &[String]) {
+        let words = std::iter::once("MGET").chain(keys.iter().map(String::as_str));
+        let words: Vec<&str> = words.collect();
+        self.connection.send(&words).expect("sent");
+        loop {
+            match self.connection.read() {
+                Value::Array(values) => {
+                    let pairs = keys.iter().cloned().zip(values.iter().map(held));
+                    return self.values.extend(pairs);
+                }
+                news => self.hear(news, &mut std::iter::empty()),
+            }
+        }
+    }
+
     fn hear<'k>(&mut self, value: Value, replies: &mut impl Iterator<Item = &'k String>) {
         if let Value::Push(message) = &value {
             match &message[1] {
@@ -509,74 +524,74 @@ impl Cache {
             self.values.insert(key.clone(), held(&value));
         }
     }
+
+    /// Reads some keys, one by one in a pipeline or all with one command.
+    fn read_some(&mut self, names: &[String], seed: &mut Seed) {
+        let keys = (0..1 + seed.below(6)).map(|_| names[seed.below(names.len())].clone());
+        let keys: Vec<String> = keys.collect();
+        if seed.below(2) == 0 {
+            return self.take_at_once(&keys);
+        }
+        let all: Vec<Vec<u8>> = keys.iter().map(|k| frame(&["GET", k])).collect();
+        self.connection.send_raw(&all.concat()).expect("sent");
+        self.take(&keys);
+    }
+
+    /// Waits until all that it holds is what the server holds, which nobody changes now.
+    fn comes_right(&mut self, asker: &mut Connection) {
+        until("the cache to be right", || {
+            for value in pushed(&mut self.connection) {
+                self.hear(value, &mut std::iter::empty());
+            }
+            let mut values = self.values.iter();
+            let is_right =
+                |(key, value): (&String, &String)| held(&asker.call(&["GET", key])) == *value;
+            values.all(is_right).then_some(())
+        });
+    }
+}
+
+fn write_some(connection: &mut Connection, names: &[String], seed: &mut Seed) {
+    for _ in 0..8 {
+        let key = &names[seed.below(names.len())];
+        let other = &names[seed.below(names.len())];
+        let value = seed.below(1_000_000).to_string();
+        match seed.below(40) {
+            0 => connection.line("FLUSHALL"),
+            1..16 => connection.call(&["MSET", key, &value, other, &value]),
+            16..20 => connection.call(&["RENAME", key, other]),
+            _ => connection.call(&["SET", key, &value]),
+        };
+    }
 }
 
 /// However reads, writes and replies cross, no client keeps a value that is not there any more.
 #[test]
 fn no_cache_keeps_a_stale_value() {
-    const KEYS: usize = 12;
     let server = judged::start();
-    let names: Vec<String> = (0..KEYS).map(|i| format!("key{i}")).collect();
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let (server, names, over) = (&server, &names, &over);
-        let writers: Vec<_> = (0..3)
-            .map(|writer| {
-                scope.spawn(move || {
-                    let mut connection = server.connect();
-                    let mut seed = Seed::new(writer);
-                    for i in 0..scaled(1500) {
-                        let key = &names[seed.below(KEYS)];
-                        let other = &names[seed.below(KEYS)];
-                        let value = format!("{writer}:{i}");
-                        match seed.below(40) {
-                            0 => connection.line("FLUSHALL"),
-                            1..8 => connection.call(&["MSET", key, &value, other, &value]),
-                            8..11 => connection.call(&["RENAME", key, other]),
-                            _ => connection.call(&["SET", key, &value]),
-                        };
-                    }
-                })
-            })
-            .collect();
-        let readers: Vec<_> = [" NOLOOP", "", " BCAST", ""]
-            .into_iter()
-            .enumerate()
-            .map(|(i, options)| {
-                scope.spawn(move || {
-                    let mut cache = Cache {
-                        connection: tracker(server, options),
-                        values: HashMap::new(),
-                    };
-                    let mut seed = Seed::new(100 + i as u64);
-                    while !over.load(Ordering::Relaxed) {
-                        let count = 1 + seed.below(10);
-                        let keys = (0..count).map(|_| names[seed.below(KEYS)].clone());
-                        let keys: Vec<String> = keys.collect();
-                        let all: Vec<Vec<u8>> = keys.iter().map(|k| frame(&["GET", k])).collect();
-                        cache.connection.send_raw(&all.concat()).expect("sent");
-                        cache.take(&keys);
-                    }
-                    cache
-                })
-            })
-            .collect();
-        writers
-            .into_iter()
-            .for_each(|w| w.join().expect("a writer"));
-        over.store(true, Ordering::Relaxed);
-        let mut asker = server.connect();
-        for reader in readers {
-            let mut cache = reader.join().expect("a reader");
-            // The last news may be under way.
-            until("the cache to be right", || {
-                for value in pushed(&mut cache.connection) {
-                    cache.hear(value, &mut std::iter::empty());
-                }
-                let is_right =
-                    |(key, value): (&String, &String)| held(&asker.call(&["GET", key])) == *value;
-                cache.values.iter().all(is_right).then_some(())
-            });
-        }
+    let names: Vec<String> = (0..12).map(|i| format!("key{i}")).collect();
+    let mut writers: Vec<Connection> = (0..3).map(|_| server.connect()).collect();
+    let mut caches = [" NOLOOP", "", " BCAST", ""].map(|options| Cache {
+        connection: tracker(&server, options),
+        values: HashMap::new(),
     });
+    let mut asker = server.connect();
+    let mut seed = Seed::new(1);
+    for _ in 0..scaled(150) {
+        // Few operations, then a look: what is stale must not be read again before.
+        std::thread::scope(|scope| {
+            let names = &names;
+            for writer in &mut writers {
+                let mut seed = Seed::new(seed.below(usize::MAX) as u64);
+                scope.spawn(move || write_some(writer, names, &mut seed));
+            }
+            for cache in &mut caches {
+                let mut seed = Seed::new(seed.below(usize::MAX) as u64);
+                scope.spawn(move || (0..4).for_each(|_| cache.read_some(names, &mut seed)));
+            }
+        });
+        for cache in &mut caches {
+            cache.comes_right(&mut asker);
+        }
+    }
 }
