@@ -137,6 +137,11 @@ impl Batch {
         self.spans.is_empty()
     }
 
+    /// Whether some argument has an allocation of its own.
+    pub fn has_blobs(&self) -> bool {
+        !self.blobs.is_empty()
+    }
+
     /// Command `i`, whose ranges lie in `buf`.
     #[inline]
     pub fn command<'a>(&'a self, i: usize, buf: &'a [u8]) -> Args<'a> {

@@ -11,12 +11,14 @@
 //! then the client's command begins again as a whole, and waits for as long as it still had.
 
 use crate::clients::{Client, Held};
-use crate::core::{Core, HostHandler};
+use crate::commandlog::{self, By, Source};
+use crate::core::{Actor, Core, HostHandler};
 use crate::dispatch::{self, Perform};
 use crate::remote::parcel::{Parcel, Sender, Stock};
 use crate::remote::route::To;
 use crate::remote::{self, Pass, form_of, is_silent, tx};
 use crate::scripting;
+use crate::tracking;
 use command::blocking::Wait;
 use command::table::Entry;
 use command::{Blocking, Context, Effect, Form};
@@ -113,10 +115,10 @@ pub fn execute(
     }
     let mark = reply.mark();
     let perform = Perform::new(form, None);
-    let mut watch = dispatch::Watch::start();
-    watch.next(core, entry.index);
+    let mut watch = dispatch::Watch::start(Source::One(args));
+    watch.next(core, By::Client(client), entry.index, 0, args.len());
     let effect = dispatch::execute_with_effect(core, client.db, reply, entry, perform, args);
-    watch.stop(core);
+    watch.stop(core, By::Client(client));
     if effect == Some(Effect::Blocks) {
         let brief = core.stock.parcel(client, reply.protocol());
         let mut command = Stock::lasting(&brief);
@@ -208,12 +210,15 @@ pub fn block(
     client.held = Some(Held::Blocked);
 }
 
-/// Keys of this shard have changed: tells those who wait for them.
+/// Keys of this shard have changed: tells those who wait for them, and those who have them cached.
 #[cold]
 #[inline(never)]
 pub fn note_changes(core: &mut Core) {
     let mut log = std::mem::take(&mut core.changes);
     core.shard.take_log(&mut log);
+    if core.tracking.is_on() {
+        tracking::note(core, &log);
+    }
     for change in log.drain(..) {
         let dbs = match change {
             Change::Key { db, hash, .. } => {
@@ -284,6 +289,8 @@ pub fn serve(core: &mut Core, spot: Spot, claim: ClaimId, time_ms: i64) {
     let mut parcel = served.expect("who is served has a call there");
     let own_ms = core.shard.now_ms();
     core.shard.set_now(time_ms);
+    let before = std::mem::replace(&mut core.actor, Actor::of(&parcel));
+    let by = By::Actor(core.actor);
     let db = parcel.db;
     let (entry, args, reply) = parcel.split(0);
     let entry = &process.table.entries()[entry];
@@ -291,11 +298,17 @@ pub fn serve(core: &mut Core, spot: Spot, claim: ClaimId, time_ms: i64) {
     let mut effect = Some(Effect::Blocks);
     if can {
         let perform = Perform::new(form_of(entry), None);
-        let mut watch = dispatch::Watch::start();
-        watch.next(core, entry.index);
+        let mut watch = dispatch::Watch::start(Source::Later);
+        watch.next(core, by, entry.index, 0, args.len());
         effect = dispatch::execute_with_effect(core, db, reply, entry, perform, args);
-        watch.stop(core);
+        watch.stop(core, by);
     }
+    if core.thresholds.ticks == 0 {
+        // The call has been logged already.
+        core.commandlog.later.clear();
+    }
+    commandlog::settle(core, &parcel);
+    core.actor = before;
     parcel.part.again = effect == Some(Effect::Blocks);
     core.shard.set_now(own_ms);
     core.advance(time_ms);

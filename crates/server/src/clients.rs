@@ -9,6 +9,7 @@ use crate::pubsub::Subscriptions;
 use crate::remote::exec::Exec;
 use crate::remote::flight::Flight;
 use crate::session::multi::{Multi, WatchedKey};
+use crate::tracking::Caching;
 use engine::tx::{TxId, Waiter};
 use resp::parse::Input;
 use resp::{Protocol, Reply};
@@ -40,6 +41,12 @@ impl Special {
     pub const SUBSCRIBED: Special = Special(1 << 6);
     /// It is between MULTI and EXEC.
     pub const MULTI: Special = Special(1 << 7);
+    /// MONITOR.
+    pub const MONITOR: Special = Special(1 << 8);
+    /// Of the whole shard: there are monitors, here or elsewhere.
+    pub const MONITORED: Special = Special(1 << 9);
+    /// CLIENT TRACKING ON.
+    pub const TRACKING: Special = Special(1 << 10);
 
     #[inline]
     pub fn is_plain(self) -> bool {
@@ -164,6 +171,10 @@ pub struct Session {
     pub watched: Vec<WatchedKey>,
     /// Its EXEC, as far as the replies are not written.
     pub exec: Option<Box<Exec>>,
+    /// A command of its EXEC runs, which must not have it wait.
+    pub denies_blocking: bool,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<Caching>>,
 }
 
 pub struct Client {
@@ -247,6 +258,15 @@ impl Client {
         }
     }
 
+    /// Whether replies to commands that have begun are still to come.
+    pub fn is_out(&self) -> bool {
+        self.flight.is_some()
+            || self.transaction.is_some()
+            || self.survey.is_some()
+            || self.session.exec.is_some()
+            || self.aside
+    }
+
     pub fn new(id: u64, conn: ConnId, peer: Peer, fd: RawFd, now_ms: i64) -> Client {
         Client {
             id,
@@ -287,6 +307,8 @@ impl Client {
                 multi: None,
                 watched: Vec::new(),
                 exec: None,
+                denies_blocking: false,
+                tracking: None,
             },
         }
     }

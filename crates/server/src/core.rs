@@ -5,10 +5,13 @@
 
 use crate::blocking::Waits;
 use crate::clients::{Client, Clients, Peer, Special};
+use crate::commandlog::{self, CommandLog, Thresholds};
 use crate::config::special::Notices;
 use crate::config::{Config, PipelineOrder};
 use crate::control::Control;
+use crate::latency;
 use crate::listen::Listener;
+use crate::monitor::Monitors;
 use crate::pause::Afloat;
 use crate::pubsub::PubSub;
 use crate::remote::Node;
@@ -16,7 +19,7 @@ use crate::remote::Waiting;
 use crate::remote::aside::Asides;
 use crate::remote::exec::Execs;
 use crate::remote::flight::Flight;
-use crate::remote::parcel::{Parcel, Stock};
+use crate::remote::parcel::{Parcel, Sender, Stock};
 use crate::remote::route::{Placed, Way};
 use crate::remote::survey::Surveys;
 use crate::remote::tx::Transactions;
@@ -25,6 +28,7 @@ use crate::scripting::{Scripting, Shared};
 use crate::session::debug::Switches;
 use crate::stats::Stats;
 use crate::tasks::Tasks;
+use crate::tracking::Tracking;
 use crate::wake::Wake;
 use command::context::Settings;
 use command::table::Table;
@@ -74,6 +78,8 @@ pub struct Process {
     pub scripts: Shared,
     /// Who has started the server: `no`, `systemd` or `upstart`.
     pub supervised: &'static str,
+    /// Of the entries of SLOWLOG and COMMANDLOG.
+    pub log_ids: commandlog::Ids,
 }
 
 impl Process {
@@ -90,6 +96,7 @@ impl Process {
             bells: (0..shards).map(|_| AtomicI32::new(-1)).collect(),
             scripts: Shared::default(),
             supervised: "no",
+            log_ids: commandlog::Ids::default(),
         }
     }
 }
@@ -135,6 +142,26 @@ impl Spare {
     }
 }
 
+/// Whose command runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Actor {
+    pub sender: Sender,
+    /// The shard that the client is on.
+    pub home: usize,
+    /// Keys that it reads are tracked.
+    pub reads: bool,
+}
+
+impl Actor {
+    pub fn of(parcel: &Parcel) -> Actor {
+        Actor {
+            sender: parcel.sender,
+            home: parcel.home,
+            reads: parcel.reads,
+        }
+    }
+}
+
 /// Clocks of shards are this close together, in milliseconds; what is more is a clock set back.
 const CLOCK_STEP_MS: i64 = 1000;
 
@@ -150,6 +177,13 @@ pub struct Core {
     pub settings: Settings,
     /// What makes every client's commands take the careful way.
     pub special: Special,
+    /// Whose command runs now; nobody's between commands.
+    pub actor: Actor,
+    pub thresholds: Thresholds,
+    pub commandlog: CommandLog,
+    pub latency: latency::Events,
+    pub monitors: Monitors,
+    pub tracking: Tracking,
     pub pause: Pause,
     /// What DEBUG has changed.
     pub debug: Switches,
@@ -242,7 +276,7 @@ impl Core {
             events: Vec::new(),
             held_events: None,
             afloat: Afloat::default(),
-            stock: Stock::default(),
+            stock: Stock::new(me),
             inbox: Vec::new(),
             answers: Vec::new(),
             hashes: Vec::new(),
@@ -260,6 +294,12 @@ impl Core {
                 shards,
             },
             special: Special::NONE,
+            actor: Actor::default(),
+            thresholds: Thresholds::NONE,
+            commandlog: CommandLog::default(),
+            latency: latency::Events::default(),
+            monitors: Monitors::default(),
+            tracking: Tracking::default(),
             pause: Pause::default(),
             debug: Switches::default(),
             requests: Vec::new(),
@@ -308,6 +348,7 @@ impl Core {
         self.shard.want_events(self.notices.wanted());
         self.stats.tracks_latency = self.config.latency_tracking();
         self.strict = self.config.pipeline_order() == PipelineOrder::Strict;
+        self.note_thresholds();
     }
 
     /// Unix time in microseconds, read from the clock.
@@ -344,10 +385,11 @@ impl Core {
         !self.engine.is_plain() || self.flight.is_some()
     }
 
-    /// Tells the data whether anybody has locked some of it, or waits for some.
+    /// Tells the data whether anybody has locked some of it, waits for some, or has some cached.
     #[inline]
     pub fn note_locks(&mut self) {
-        self.shard.log_changes(self.engine.has_waiters());
+        let logs = self.engine.has_waiters() || self.tracking.is_on();
+        self.shard.log_changes(logs);
         self.shard.locked = !self.engine.is_plain();
     }
 

@@ -103,6 +103,7 @@ impl Cron {
         core.sampler.loops.sample(core.stats.loops, now);
         core.sampler.loop_ticks.sample(core.stats.loop_ticks, now);
         core.note_memory();
+        core.note_thresholds();
     }
 
     /// One slice of expiry. Goes on with the next database when one has come round with few
@@ -155,7 +156,12 @@ impl Cron {
             self.sweeping = false;
         }
         core.stats.stale_percent = core.stats.stale_percent * 0.95 + stale * 100.0 * 0.05;
-        core.stats.expire_ticks += Ticks::now().since(started);
+        let ticks = Ticks::now().since(started);
+        core.stats.expire_ticks += ticks;
+        if ticks >= core.thresholds.ticks {
+            let us = core.stats.rate.micros(ticks) as i64;
+            core.note_spike("expire-cycle", us);
+        }
     }
 
     /// One slice of removing fields of hashes whose time has come. Databases without any cost a look.

@@ -11,16 +11,21 @@
 
 use crate::blocking;
 use crate::clients::{Client, Closing, Held, Special};
-use crate::core::{CommandTable, Core, Host, HostHandler};
+use crate::commandlog::{self, By, Lap, Source};
+use crate::core::{Actor, CommandTable, Core, Host, HostHandler};
+use crate::monitor;
 use crate::notify;
+use crate::remote::flight::Flight;
+use crate::remote::parcel::Sender;
 use crate::remote::route::{Keys, To};
 use crate::remote::{self, Pass, aside};
 use crate::scripting;
 use crate::session::{multi, pubsub};
 use crate::stats::Ticks;
+use crate::tracking;
 use command::blocking::Wait;
 use command::table::{Entry, Run};
-use command::{Context, Effect, Error, Form, Outcome};
+use command::{Context, Effect, Error, Flags, Form, Outcome};
 use engine::gate::{self, Caller, Verdict};
 use resp::parse::{Batch, Frame};
 use resp::reply::Mark;
@@ -46,6 +51,8 @@ struct Call<'t> {
     entry: Option<&'t Entry<HostHandler>>,
     hash: Option<u64>,
     to: u16,
+    /// Its place in the batch.
+    at: u32,
 }
 
 /// [`Call::to`]: this shard.
@@ -121,12 +128,19 @@ fn run(
         entry: None,
         hash: None,
         to: HERE,
+        at: 0,
     }; AHEAD];
     let mut done = 0;
     if batch.is_empty() {
         return 0;
     }
-    let mut watch = Watch::start();
+    core.actor = Actor {
+        sender: Sender::of(client),
+        home: core.me,
+        reads: false,
+    };
+    let mut watch = Watch::start(Source::Batch(batch, buf));
+    let mut replied = reply.len();
     'batch: while done < batch.len() {
         let n = AHEAD.min(batch.len() - done);
         look_up(core, client.db, table, batch, buf, done, &mut calls[..n]);
@@ -143,13 +157,24 @@ fn run(
             if client.held.is_none() && core.engine.has_actions() {
                 remote::act(core);
             }
-            if reply.len() >= OUTPUT_HIGH {
+            let len = reply.len();
+            if len.saturating_sub(replied) >= core.thresholds.reply {
+                let by = By::Client(client);
+                commandlog::note_reply(core, by, client.session.last_command, args, len - replied);
+            }
+            replied = len;
+            if len >= OUTPUT_HIGH {
                 client.held = Some(Held::Output);
             }
         }
+        watch.part();
     }
-    watch.stop(core);
+    watch.stop(core, By::Client(client));
     watch.count(client);
+    commandlog::take_own(core, client);
+    if buf.len() >= core.thresholds.request || batch.has_blobs() {
+        commandlog::note_requests(core, client, batch, buf, done);
+    }
     done
 }
 
@@ -169,6 +194,7 @@ fn look_up<'t>(
         call.entry = table.find(args.get(0));
         call.hash = None;
         call.to = HERE;
+        call.at = (first + i) as u32;
         let Some(entry) = call.entry else {
             continue;
         };
@@ -207,11 +233,17 @@ fn look_up<'t>(
 }
 
 /// Attributes calls and time to commands, reading the clock only where one kind of command follows
-/// another.
-pub struct Watch {
+/// another; before and after each of those that may take long; and now and then in a long run.
+pub struct Watch<'a> {
+    source: Source<'a>,
     since: Ticks,
     start: Ticks,
     entry: Option<usize>,
+    /// The entry whose next call is timed together with those before it; none has this number if it
+    /// is not to be.
+    same: usize,
+    /// Place of the first call of `entry` since `since`.
+    first: usize,
     /// Calls of `entry` since `since`.
     calls: u64,
     /// Calls of the batch before `since`.
@@ -220,13 +252,22 @@ pub struct Watch {
     counted: u64,
 }
 
-impl Watch {
-    pub fn start() -> Watch {
+/// [`Watch::same`]: every command.
+const ALONE: usize = usize::MAX;
+
+/// Arguments of a command that is timed by itself.
+const ARGS_MANY: usize = 32;
+
+impl<'a> Watch<'a> {
+    pub fn start(source: Source<'a>) -> Watch<'a> {
         let now = Ticks::now();
         Watch {
+            source,
             since: now,
             start: now,
             entry: None,
+            same: ALONE,
+            first: 0,
             calls: 0,
             earlier: 0,
             counted: 0,
@@ -240,29 +281,50 @@ impl Watch {
         self.counted = calls;
     }
 
+    /// The command at a place begins; `by` is whose the commands are.
     #[inline]
-    pub fn next(&mut self, core: &mut Core, entry: usize) {
-        if self.entry != Some(entry) {
-            self.turn(core);
+    pub fn next(&mut self, core: &mut Core, by: By<'_>, entry: usize, at: usize, argc: usize) {
+        if self.same != entry || argc > ARGS_MANY {
+            self.turn(core, by);
             self.entry = Some(entry);
+            self.first = at;
+            let is_alone = core.thresholds.each || argc > ARGS_MANY || core.ways[entry].timed;
+            self.same = if is_alone { ALONE } else { entry };
         }
         self.calls += 1;
     }
 
-    fn turn(&mut self, core: &mut Core) {
+    /// Ends the run of equal commands.
+    #[inline]
+    pub fn part(&mut self) {
+        self.same = ALONE;
+    }
+
+    fn turn(&mut self, core: &mut Core, by: By<'_>) {
         let now = Ticks::now();
         if let Some(entry) = self.entry {
-            core.stats
-                .note_calls(entry, self.calls, now.since(self.since));
+            let ticks = now.since(self.since);
+            core.stats.note_calls(entry, self.calls, ticks);
+            if ticks >= core.thresholds.ticks {
+                let lap = Lap {
+                    entry,
+                    first: self.first,
+                    ticks,
+                };
+                commandlog::note_lap(core, by, self.source, lap);
+            }
         }
         self.since = now;
         self.earlier += self.calls;
         self.calls = 0;
     }
 
-    pub fn stop(&mut self, core: &mut Core) {
-        self.turn(core);
+    pub fn stop(&mut self, core: &mut Core, by: By<'_>) {
+        self.turn(core, by);
+        self.entry = None;
+        self.same = ALONE;
         core.stats.command_ticks += self.since.since(self.start);
+        self.start = self.since;
     }
 }
 
@@ -275,7 +337,7 @@ fn execute(
     reply: &mut Reply,
     call: Call<'_>,
     args: Args<'_>,
-    watch: &mut Watch,
+    watch: &mut Watch<'_>,
 ) -> bool {
     if client.special.is_plain()
         && core.special.is_plain()
@@ -289,7 +351,8 @@ fn execute(
             }
             return execute_routed(core, client, reply, entry, form, call, args, watch);
         }
-        watch.next(core, entry.index);
+        let (by, at) = (By::Client(client), call.at as usize);
+        watch.next(core, by, entry.index, at, args.len());
         client.session.last_command = Some(entry.index);
         let perform = Perform::new(form, call.hash);
         let outcome = perform_data(core, client.db, reply, entry, perform, args);
@@ -315,6 +378,12 @@ fn execute(
     // Nor does anything after it join what it has sent, whose replies it may not want.
     remote::take_off(core, client);
     hush(client, reply, mark);
+    commandlog::take_own(core, client);
+    if client.special.has(Special::TRACKING) {
+        let was_client = call.entry.is_some_and(|entry| entry.spec.name == "client");
+        tracking::turn(client, was_client);
+        tracking::tell_own(core, client, reply);
+    }
     reply.raw(&early);
     true
 }
@@ -351,7 +420,7 @@ fn run_beside(
     form: Form,
     call: Call<'_>,
     args: Args<'_>,
-    watch: &mut Watch,
+    watch: &mut Watch<'_>,
 ) -> bool {
     if core.strict || call.to == UNKNOWN {
         return false;
@@ -371,9 +440,10 @@ fn run_beside(
             None => false,
         };
     } else if runs && core.engine.is_plain() {
-        watch.next(core, entry.index);
+        let (by, at) = (By::Client(client), call.at as usize);
+        watch.next(core, by, entry.index, at, args.len());
         let perform = Perform::new(form, call.hash);
-        execute_here(core, client.db, flight.reply(), entry, perform, args);
+        fly_here(core, client, &mut flight, entry, perform, args);
         flight.executed(kind);
     } else {
         runs = false;
@@ -383,6 +453,24 @@ fn run_beside(
         client.session.last_command = Some(entry.index);
     }
     runs
+}
+
+/// Runs a command of a flight here.
+fn fly_here(
+    core: &mut Core,
+    client: &Client,
+    flight: &mut Flight,
+    entry: &Entry<HostHandler>,
+    perform: Perform,
+    args: Args<'_>,
+) {
+    let reply = flight.reply();
+    let before = reply.len();
+    execute_here(core, client.db, reply, entry, perform, args);
+    let bytes = reply.len() - before;
+    if bytes >= core.thresholds.reply {
+        commandlog::note_reply(core, By::Client(client), Some(entry.index), args, bytes);
+    }
 }
 
 /// Runs a command on data; in debug builds, sees to it that its effect is what it says.
@@ -445,7 +533,7 @@ fn execute_routed(
     form: Form,
     call: Call<'_>,
     args: Args<'_>,
-    watch: &mut Watch,
+    watch: &mut Watch<'_>,
 ) -> bool {
     let way = core.ways[entry.index];
     let to = match call.to {
@@ -514,13 +602,13 @@ fn execute_routed(
                 client.session.last_command = Some(entry.index);
                 return true;
             }
-            watch.next(core, entry.index);
+            let (by, at) = (By::Client(client), call.at as usize);
+            watch.next(core, by, entry.index, at, args.len());
             let perform = Perform::new(form, call.hash);
             match core.flight.take() {
                 None => execute_here(core, client.db, reply, entry, perform, args),
                 Some(mut flight) => {
-                    let reply = flight.reply();
-                    execute_here(core, client.db, reply, entry, perform, args);
+                    fly_here(core, client, &mut flight, entry, perform, args);
                     flight.executed(way.kind);
                     core.flight = Some(flight);
                 }
@@ -554,13 +642,17 @@ pub fn execute_with_effect(
     perform: Perform,
     args: Args<'_>,
 ) -> Option<Effect> {
-    match perform_data(core, db, reply, entry, perform, args) {
+    let effect = match perform_data(core, db, reply, entry, perform, args) {
         Ok(effect) => Some(effect),
         Err(error) => {
             fail(core, reply, entry.index, &error);
             None
         }
+    };
+    if core.actor.reads {
+        tracking::remember(core, entry, args);
     }
+    effect
 }
 
 #[cold]
@@ -580,7 +672,7 @@ fn execute_carefully(
     reply: &mut Reply,
     call: Call<'_>,
     args: Args<'_>,
-    watch: &mut Watch,
+    watch: &mut Watch<'_>,
 ) -> bool {
     let entry = match table.resolve(args) {
         Ok(entry) => entry,
@@ -629,28 +721,52 @@ fn execute_carefully(
             return true;
         }
     }
+    if client.special.has(Special::MONITOR) && touches_keyspace(entry.spec.flags) {
+        core.stats.commands[entry.index].rejected += 1;
+        let error = Error::new("ERR Replica can't interact with the keyspace");
+        let error = multi::refused(core, client, entry, error);
+        core.reply_error(reply, &error);
+        return true;
+    }
     if multi::queue(core, client, reply, entry, args) {
         return true;
     }
-    if let Run::Data(form) = entry.run {
-        let call = Call {
-            entry: Some(entry),
-            hash: None,
-            to: UNKNOWN,
-        };
-        core.shard.no_touch = client.special.has(Special::NO_TOUCH);
-        let executed = execute_routed(core, client, reply, entry, form, call, args, watch);
-        core.shard.no_touch = false;
-        return executed;
-    }
-    watch.next(core, entry.index);
     core.shard.no_touch = client.special.has(Special::NO_TOUCH);
-    let outcome = perform(core, client, reply, entry, call.hash, args);
+    core.actor.reads = tracking::reads(client);
+    let executed = match entry.run {
+        Run::Data(form) => {
+            let call = Call {
+                entry: Some(entry),
+                hash: None,
+                to: UNKNOWN,
+                at: call.at,
+            };
+            execute_routed(core, client, reply, entry, form, call, args, watch)
+        }
+        _ => {
+            let by = By::Client(client);
+            watch.next(core, by, entry.index, call.at as usize, args.len());
+            let outcome = perform(core, client, reply, entry, call.hash, args);
+            // SLOWLOG may be the next one.
+            watch.stop(core, By::Client(client));
+            if let Err(error) = outcome {
+                fail(core, reply, entry.index, &error);
+            }
+            true
+        }
+    };
     core.shard.no_touch = false;
-    if let Err(error) = outcome {
-        fail(core, reply, entry.index, &error);
+    core.actor.reads = false;
+    if executed && core.special.has(Special::MONITORED) && !multi::is_under_way(client, entry) {
+        monitor::feed(core, client, reply, entry, args);
     }
-    true
+    executed
+}
+
+/// Whether a command may not be called by a monitor.
+fn touches_keyspace(flags: Flags) -> bool {
+    let keyspace = Flags::READONLY.or(Flags::WRITE).or(Flags::MAY_REPLICATE);
+    flags.0 & keyspace.0 != 0
 }
 
 /// Whether the first word of a line is one of HTTP that could reach us, of a request or its header.

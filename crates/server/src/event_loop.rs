@@ -12,17 +12,20 @@
 use crate::background::{Background, WAIT_MAX};
 use crate::clients::{Client, Closing, Held, Peer, Special};
 use crate::config::ClientClass;
-use crate::core::{Arrival, Core, Request};
+use crate::core::{Actor, Arrival, Core, Request};
 use crate::cron::Cron;
 use crate::dispatch::Dispatcher;
 use crate::driver::{ConnId, Driver, Event, Output};
 use crate::listen::{self, Address, Listener};
+use crate::monitor;
 use crate::pubsub;
 use crate::remote;
+use crate::remote::parcel::Sender;
 use crate::scripting;
 use crate::session::multi;
 use crate::stats::Ticks;
 use crate::tasks::Finish;
+use crate::tracking;
 use crate::wake::Wake;
 use crate::{blocking, dispatch};
 use resp::Reply;
@@ -119,6 +122,7 @@ impl<D: Driver> EventLoop<D> {
             self.wait(timeout)?;
             let started = Ticks::now();
             self.core.tick();
+            self.core.actor = Actor::default();
             if !self.core.alone {
                 remote::receive(&mut self.core);
                 remote::act(&mut self.core);
@@ -128,6 +132,8 @@ impl<D: Driver> EventLoop<D> {
             self.send_delayed();
             self.look_after_clients();
             remote::act(&mut self.core);
+            tracking::tell_late(&mut self.core);
+            tracking::broadcast(&mut self.core);
             if !self.core.alone {
                 self.flush();
             }
@@ -243,6 +249,8 @@ impl<D: Driver> EventLoop<D> {
                     if let Some(mut client) = self.core.clients.remove(conn) {
                         pubsub::remove_all(&mut self.core, &mut client);
                         multi::forget(&mut self.core, &mut client);
+                        monitor::remove(&mut self.core, &mut client);
+                        tracking::disable(&mut self.core, &mut client);
                         remote::exec::abandon(&mut self.core, &mut client);
                         blocking::leave(&mut self.core, &mut client);
                         remote::give_up(&mut self.core, &mut client);
@@ -299,6 +307,7 @@ impl<D: Driver> EventLoop<D> {
 
     /// What is due besides clients' commands.
     fn work(&mut self, now: Instant) {
+        self.core.actor = Actor::default();
         if self.stopping.is_none() && self.stop.requested.load(Ordering::Acquire) {
             self.begin_stop(now);
         }
@@ -329,6 +338,8 @@ impl<D: Driver> EventLoop<D> {
             dispatch::note_news(&mut self.core);
         }
         blocking::expire(&mut self.core);
+        tracking::tell_late(&mut self.core);
+        tracking::broadcast(&mut self.core);
         scripting::program::go_on(&mut self.core);
         for _ in 0..TRASH_SLICES {
             if !self.core.shard.has_trash() {
@@ -360,6 +371,13 @@ impl<D: Driver> EventLoop<D> {
         if client.closing == Closing::Now {
             return self.cut(conn);
         }
+        if tracking::is_due(client) {
+            let sender = Sender::of(client);
+            tracking::release_at(&mut self.core, sender);
+        }
+        let Some(client) = self.core.clients.get_mut(conn) else {
+            return;
+        };
         if matches!(
             client.held,
             Some(Held::Remote | Held::Locked | Held::Blocked)

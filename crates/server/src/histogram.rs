@@ -47,6 +47,14 @@ impl Histogram {
         self.total == 0
     }
 
+    /// The last value of each bucket that has observations, and how many.
+    pub fn counted(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let buckets = self.buckets.iter().enumerate();
+        buckets
+            .filter(|(_, n)| **n > 0)
+            .map(|(i, n)| (upper_bound(i), *n))
+    }
+
     /// The value that `percent` of the observations do not exceed, rounded up to its bucket's end;
     /// 0 without observations.
     pub fn percentile(&self, percent: f64) -> u64 {

@@ -145,7 +145,7 @@ macro_rules! read_number {
     )*};
 }
 
-read_number!(u16, u32, i32, u64, usize);
+read_number!(u16, u32, i32, i64, u64, usize);
 
 impl<'a> Read<'a> for &'a [u8] {
     fn read(value: &'a Value) -> Option<Self> {
@@ -310,6 +310,19 @@ accessors! {
     /// Bytes.
     hll_sparse_max_bytes: usize = "hll-sparse-max-bytes";
     notify_keyspace_events: Notices = "notify-keyspace-events";
+    /// Microseconds; 0: everything is logged, negative: nothing.
+    slowlog_log_slower_than: i64 = "slowlog-log-slower-than";
+    slowlog_max_len: usize = "slowlog-max-len";
+    /// Bytes; negative: nothing is logged.
+    commandlog_request_larger_than: i64 = "commandlog-request-larger-than";
+    commandlog_large_request_max_len: usize = "commandlog-large-request-max-len";
+    /// Bytes; negative: nothing is logged.
+    commandlog_reply_larger_than: i64 = "commandlog-reply-larger-than";
+    commandlog_large_reply_max_len: usize = "commandlog-large-reply-max-len";
+    /// Milliseconds; 0: off.
+    latency_monitor_threshold: i64 = "latency-monitor-threshold";
+    /// Of all shards together; 0: no limit.
+    tracking_table_max_keys: usize = "tracking-table-max-keys";
     latency_tracking: bool = "latency-tracking";
     latency_tracking_info_percentiles: &[f64] = "latency-tracking-info-percentiles";
 }

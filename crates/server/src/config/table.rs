@@ -160,11 +160,9 @@ const PINNING: Support =
 const RDMA: Support = NoEffect("there is no RDMA");
 const REPLICATION: Support = NoEffect("replication is not there yet");
 const OLD_LUA: Support = NoEffect("functions that Redis has deprecated are not there");
-const SLOWLOG: Support = NoEffect("the slow log is not there yet");
 const SYSLOG: Support = NoEffect("logs go to the logfile or to standard output");
 const THREADS: Support = NoEffect("Shoal runs one thread per shard: see 'shards'");
 const TLS: Support = NoEffect("TLS is not there yet");
-const TRACKING: Support = NoEffect("client tracking is not there yet");
 
 /// All directives. A row per line, so that it reads as a table.
 #[rustfmt::skip]
@@ -199,7 +197,7 @@ pub static DIRECTIVES: &[Directive] = &[
     d("client-query-buffer-limit", bytes_from(1 << 20), "1073741824", Anytime, Supported),
     d("proto-max-bulk-len", bytes_from(1 << 20), "536870912", Anytime, Supported),
     d("maxmemory-clients", SizeOrPercent, "0", Anytime, NoEffect("clients are not evicted yet")),
-    d("tracking-table-max-keys", COUNT, "1000000", Anytime, TRACKING),
+    d("tracking-table-max-keys", COUNT, "1000000", Anytime, Supported),
 
     // Shards and threads.
     d("shards", int(0, 1024), "0", AtStart, Supported),
@@ -290,13 +288,13 @@ pub static DIRECTIVES: &[Directive] = &[
     // Watching the server.
     d("latency-tracking", Switch, "yes", Anytime, Supported),
     d("latency-tracking-info-percentiles", Percentiles, "50 99 99.9", Anytime, Supported),
-    d("latency-monitor-threshold", COUNT, "0", Anytime, NoEffect("the latency monitor is not there yet")),
-    d("slowlog-log-slower-than", int(-1, I64), "10000", Anytime, SLOWLOG).alias("commandlog-execution-slower-than"),
-    d("slowlog-max-len", COUNT, "128", Anytime, SLOWLOG).alias("commandlog-slow-execution-max-len"),
-    d("commandlog-request-larger-than", int(-1, I64), "1048576", Anytime, SLOWLOG),
-    d("commandlog-large-request-max-len", COUNT, "128", Anytime, SLOWLOG),
-    d("commandlog-reply-larger-than", int(-1, I64), "1048576", Anytime, SLOWLOG),
-    d("commandlog-large-reply-max-len", COUNT, "128", Anytime, SLOWLOG),
+    d("latency-monitor-threshold", COUNT, "0", Anytime, Supported),
+    d("slowlog-log-slower-than", int(-1, I64), "10000", Anytime, Supported).alias("commandlog-execution-slower-than"),
+    d("slowlog-max-len", COUNT, "128", Anytime, Supported).alias("commandlog-slow-execution-max-len"),
+    d("commandlog-request-larger-than", int(-1, I64), "1048576", Anytime, Supported),
+    d("commandlog-large-request-max-len", COUNT, "128", Anytime, Supported),
+    d("commandlog-reply-larger-than", int(-1, I64), "1048576", Anytime, Supported),
+    d("commandlog-large-reply-max-len", COUNT, "128", Anytime, Supported),
     d("notify-keyspace-events", Kind::Events, "", Anytime, Supported),
 
     // Scripts.
@@ -440,6 +438,11 @@ pub fn find(name: &[u8]) -> Option<usize> {
     DIRECTIVES
         .iter()
         .position(|row| same(row.name) || row.alias.is_some_and(same))
+}
+
+/// Whether the value of a directive of that name must not be shown to others.
+pub fn is_sensitive(name: &[u8]) -> bool {
+    find(name).is_some_and(|row| DIRECTIVES[row].sensitive)
 }
 
 /// The row of `name`, for code: an unknown name is our own bug, found at compile time.

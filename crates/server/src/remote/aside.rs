@@ -19,8 +19,10 @@ use super::route::{Keys, Placed};
 use super::tx::{Work, apply, lend};
 use super::{Pass, act, is_silent, run_parcel};
 use crate::clients::{Client, Held};
-use crate::core::{Core, HostHandler};
+use crate::commandlog::{self, By};
+use crate::core::{Actor, Core, HostHandler};
 use crate::stats::Ticks;
+use crate::tracking;
 use crate::wake::Wake;
 use command::table::Entry;
 use command::{Context, Effect, Error, Form, Weight};
@@ -272,6 +274,21 @@ pub fn queue(core: &mut Core, whom: Whom, waiter: Option<Waiter>, work: Work) {
     core.asides.start_next();
 }
 
+/// Counts a command that has run aside, and remembers what it has read.
+fn note(core: &mut Core, whole: &Parcel, ticks: u64) {
+    let process = std::sync::Arc::clone(&core.process);
+    let (entry, args) = whole.command(0);
+    core.stats.note_shared_call(entry, ticks);
+    let (by, bytes) = (By::Actor(core.actor), whole.reply.len());
+    commandlog::note_time(core, by, &process.table.entries()[entry], args, ticks);
+    if bytes >= core.thresholds.reply && core.actor.home == core.me {
+        commandlog::note_reply(core, by, Some(entry), args, bytes);
+    }
+    if core.actor.reads {
+        tracking::remember(core, &process.table.entries()[entry], args);
+    }
+}
+
 /// Gives back what a job has changed, and answers.
 pub fn finish(core: &mut Core, done: Done) {
     let Done {
@@ -294,11 +311,13 @@ pub fn finish(core: &mut Core, done: Done) {
     let ticks = Ticks::now().since(started);
     let own_ms = core.shard.now_ms();
     core.shard.set_now(work.time_ms);
+    let before = std::mem::replace(&mut core.actor, Actor::of(&work.whole));
     for (_, part) in &mut work.parts {
         apply(core, part);
     }
     core.shard.set_now(own_ms);
-    core.stats.note_shared_call(work.whole.command(0).0, ticks);
+    note(core, &work.whole, ticks);
+    core.actor = before;
     if let Some(waiter) = waiter {
         core.engine.passed(waiter);
     }

@@ -16,17 +16,20 @@ use super::parcel::{Parcel, Sender};
 use super::plan::{Errand, Piece, Plan, Stride, add, want_of};
 use super::route::To;
 use super::{form_of, is_silent};
-use crate::clients::{Client, Held};
-use crate::core::{Core, Host};
+use crate::clients::{Client, Held, Special};
+use crate::commandlog::{self, By, Source};
+use crate::core::{Actor, Core, Host, HostHandler};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
+use crate::monitor;
 use crate::scripting;
 use crate::session::connection;
 use crate::session::multi::{self, Multi, WatchedKey};
+use crate::tracking;
 use command::Error;
-use command::table::Run;
+use command::table::{Entry, Run};
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Answer, Kind, Outcome, Part, Reserve, ShardId, Stage, Step, TxId};
-use resp::Reply;
+use resp::{Args, Reply};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -34,6 +37,8 @@ use std::sync::Arc;
 pub struct Exec {
     sender: Sender,
     silent: bool,
+    /// EXEC, as the client has written it.
+    word: Box<[u8]>,
     /// The queue, unless it is what travels.
     queue: Option<Box<Parcel>>,
     plan: Plan,
@@ -52,10 +57,14 @@ pub fn begin(host: &mut Host<'_>, mut multi: Multi, watched: Vec<WatchedKey>) {
         return scripting::exec(host, multi.queue, watched);
     }
     let (core, client) = (&mut *host.core, &mut *host.client);
+    if multi.has_host && client.special.has(Special::TRACKING) {
+        foresee_caching(core, client, &multi.queue);
+    }
+    multi.queue.reads = core.actor.reads;
     match only_shard(core, &multi, &watched) {
         Some(shard) if shard == core.me && core.engine.is_plain() => {
             if are_as_seen(core, &watched) {
-                run_here(core, host.reply, &multi.queue, client.db);
+                run_here(core, client, host.reply, &multi.queue);
             } else {
                 host.reply.null_array();
             }
@@ -66,10 +75,11 @@ pub fn begin(host: &mut Host<'_>, mut multi: Multi, watched: Vec<WatchedKey>) {
             let want = want_all(core, &multi.queue, &watched);
             let mut payload = multi.queue;
             payload.db = client.db;
+            payload.reads = core.actor.reads;
             payload.part.is_batch = true;
             payload.part.dbs = vec![client.db; payload.len()];
             let plan = Plan::of_one_parcel(payload.len());
-            let exec = Exec::new(core, client, plan, watched);
+            let exec = Exec::new(core, client, host.args.get(0), plan, watched);
             let shard = shard as ShardId;
             let errand = Errand {
                 shard,
@@ -119,10 +129,12 @@ pub fn are_as_seen(core: &mut Core, watched: &[WatchedKey]) -> bool {
 }
 
 /// Runs all commands of a queue on this shard's data.
-fn run_here(core: &mut Core, reply: &mut Reply, queue: &Parcel, db: usize) {
+fn run_here(core: &mut Core, client: &Client, reply: &mut Reply, queue: &Parcel) {
     let process = Arc::clone(&core.process);
     reply.array(queue.len());
-    let mut watch = Watch::start();
+    let (db, by) = (client.db, By::Client(client));
+    let is_monitored = core.special.has(Special::MONITORED);
+    let mut watch = Watch::start(Source::Parcel(queue));
     let mut hashes = [None; AHEAD];
     let mut at = 0;
     while at < queue.len() {
@@ -131,21 +143,41 @@ fn run_here(core: &mut Core, reply: &mut Reply, queue: &Parcel, db: usize) {
         for hash in &hashes[..n] {
             let (entry, args) = queue.command(at);
             let entry = &process.table.entries()[entry];
-            watch.next(core, entry.index);
+            watch.next(core, by, entry.index, at, args.len());
             let perform = Perform::new(form_of(entry), *hash);
+            let before = reply.len();
             dispatch::execute_here(core, db, reply, entry, perform, args);
+            note_sizes(core, client, entry, args, reply.len() - before);
+            if is_monitored {
+                monitor::feed(core, client, &mut Reply::default(), entry, args);
+            }
             at += 1;
         }
     }
-    watch.stop(core);
+    watch.stop(core, by);
+}
+
+/// Logs a command of an EXEC if its reply is large.
+fn note_sizes(
+    core: &mut Core,
+    client: &Client,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+    bytes: usize,
+) {
+    if bytes >= core.thresholds.reply {
+        commandlog::note_reply(core, By::Client(client), Some(entry.index), args, bytes);
+    }
 }
 
 /// Runs a batch, each command in its database. If it may have to be undone, what it changes is saved
 /// before; false, and nothing of the command done, if that is too much.
 fn run_batch(core: &mut Core, tx: Option<TxId>, batch: &mut Parcel) -> bool {
     let process = Arc::clone(&core.process);
+    let before = std::mem::replace(&mut core.actor, Actor::of(batch));
     core.shard.no_touch = batch.no_touch;
-    let mut watch = Watch::start();
+    let by = By::Actor(core.actor);
+    let mut watch = Watch::start(Source::Later);
     let mut all = true;
     while batch.done() < batch.len() {
         let at = batch.done();
@@ -159,14 +191,16 @@ fn run_batch(core: &mut Core, tx: Option<TxId>, batch: &mut Parcel) -> bool {
             all = false;
             break;
         }
-        watch.next(core, entry.index);
+        watch.next(core, by, entry.index, at, args.len());
         let perform = Perform::new(form_of(entry), None);
         dispatch::execute_here(core, db, reply, entry, perform, args);
         batch.part.weight = core.shard.len(db);
         batch.executed();
     }
-    watch.stop(core);
+    watch.stop(core, by);
+    commandlog::settle(core, batch);
     core.shard.no_touch = false;
+    core.actor = before;
     all
 }
 
@@ -243,7 +277,7 @@ fn cut(host: &mut Host<'_>, multi: Multi, watched: Vec<WatchedKey>) {
     }
     plan.end_batches();
     let gathers = plan.gathers();
-    let mut exec = Exec::new(core, client, plan, watched);
+    let mut exec = Exec::new(core, client, host.args.get(0), plan, watched);
     exec.queue = Some(queue);
     if gathers {
         return start_program(core, client, exec);
@@ -274,10 +308,17 @@ fn cut(host: &mut Host<'_>, multi: Multi, watched: Vec<WatchedKey>) {
 }
 
 impl Exec {
-    fn new(core: &mut Core, client: &Client, plan: Plan, watched: Vec<WatchedKey>) -> Exec {
+    fn new(
+        core: &mut Core,
+        client: &Client,
+        word: &[u8],
+        plan: Plan,
+        watched: Vec<WatchedKey>,
+    ) -> Exec {
         Exec {
             sender: Sender::of(client),
             silent: is_silent(client),
+            word: word.into(),
             queue: None,
             plan,
             watched,
@@ -425,6 +466,7 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, out
         if !exec.silent {
             client.reply.null_array();
         }
+        feed_exec(core, &mut client, &exec.word);
         exec.dispose(core);
     } else {
         client.session.exec = Some(exec);
@@ -441,12 +483,47 @@ pub fn go_on(core: &mut Core, client: &mut Client) {
         reply.put_buffer(core.spare.take());
     }
     let mark = reply.mark();
-    let silent = client.session.exec.as_ref().is_some_and(|exec| exec.silent);
+    let exec = client.session.exec.as_ref();
+    let silent = exec.is_some_and(|exec| exec.silent);
+    let word = exec.map_or(Box::default(), |exec| exec.word.clone());
     assemble(core, client, &mut reply);
     if silent {
         reply.rewind(mark);
     }
     client.reply = reply;
+    if client.session.exec.is_none() {
+        tracking::turn(client, false);
+        feed_exec(core, client, &word);
+    }
+}
+
+/// CLIENT CACHING among queued commands is for those behind it, which run before it does. So what it
+/// says holds for all of them.
+fn foresee_caching(core: &mut Core, client: &mut Client, queue: &Parcel) {
+    let process = Arc::clone(&core.process);
+    for at in 0..queue.len() {
+        let (entry, args) = queue.command(at);
+        if &*process.table.entries()[entry].full_name == "client|caching" {
+            tracking::call(client, args.get(2));
+        }
+    }
+    core.actor.reads = tracking::reads(client);
+}
+
+/// Tells monitors of an EXEC, behind its commands.
+fn feed_exec(core: &mut Core, client: &mut Client, word: &[u8]) {
+    if !core.special.has(Special::MONITORED) {
+        return;
+    }
+    let process = Arc::clone(&core.process);
+    if let Some(entry) = process.table.find_full(b"exec") {
+        let mut exec = Parcel::default();
+        exec.pack().add_bytes(word);
+        exec.end(entry.index);
+        let mut reply = std::mem::take(&mut client.reply);
+        monitor::feed(core, client, &mut reply, entry, exec.command(0).1);
+        client.reply = reply;
+    }
 }
 
 fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
@@ -458,6 +535,7 @@ fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
     }
     while exec.written < exec.plan.pieces.len() {
         let at = exec.written;
+        let start = reply.mark();
         exec.written += 1;
         if !matches!(exec.plan.pieces[at], Piece::Host) {
             exec.plan.write(core, reply, at);
@@ -469,8 +547,36 @@ fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
             client.session.exec = Some(exec);
             return;
         }
+        let bytes = commandlog::between(reply, start, reply.mark());
+        note_data(core, client, reply, &exec, at, bytes);
     }
     exec.dispose(core);
+}
+
+/// A queued command on data has been answered: tells monitors, and logs it if its reply is large.
+fn note_data(
+    core: &mut Core,
+    client: &Client,
+    reply: &mut Reply,
+    exec: &Exec,
+    at: usize,
+    bytes: usize,
+) {
+    let is_monitored = core.special.has(Special::MONITORED);
+    if !is_monitored && bytes < core.thresholds.reply {
+        return;
+    }
+    // Without a queue of its own, what has travelled is the queue.
+    let queue = exec.queue.as_deref().or(exec.plan.first_parcel());
+    let Some((entry, args)) = queue.map(|queue| queue.command(at)) else {
+        return;
+    };
+    let process = Arc::clone(&core.process);
+    let entry = &process.table.entries()[entry];
+    note_sizes(core, client, entry, args, bytes);
+    if is_monitored {
+        monitor::feed(core, client, reply, entry, args);
+    }
 }
 
 /// Runs a queued command that is not on data.
@@ -485,8 +591,9 @@ pub fn run_host(
     let (entry, args) = queue.command(at);
     let entry = &process.table.entries()[entry];
     client.session.last_command = Some(entry.index);
-    let mut watch = Watch::start();
-    watch.next(core, entry.index);
+    client.session.denies_blocking = true;
+    let mut watch = Watch::start(Source::One(args));
+    watch.next(core, By::Client(client), entry.index, 0, args.len());
     let outcome = match entry.run {
         Run::Host(handler) => handler(&mut Host {
             core,
@@ -497,9 +604,13 @@ pub fn run_host(
         Run::Container => Err(Error::arity(&entry.full_name)),
         Run::Data(_) => unreachable!("it is not on data"),
     };
-    watch.stop(core);
+    watch.stop(core, By::Client(client));
+    client.session.denies_blocking = false;
     if let Err(error) = outcome {
         dispatch::fail(core, reply, entry.index, &error);
+    }
+    if core.special.has(Special::MONITORED) {
+        monitor::feed(core, client, reply, entry, args);
     }
 }
 

@@ -20,11 +20,14 @@ pub mod tx;
 
 use crate::blocking;
 use crate::clients::{Client, Held, Special};
-use crate::core::{self, Arrival, Core, HostHandler};
+use crate::commandlog::{self, By, Source};
+use crate::core::{self, Actor, Arrival, Core, HostHandler};
 use crate::dispatch::{self, AHEAD, Perform, Watch};
+use crate::monitor;
 use crate::pubsub::{self, Change};
 use crate::scripting::{self, Visit};
 use crate::session::multi;
+use crate::tracking;
 use command::table::{Entry, Run};
 use command::{Flags, Form};
 use engine::locks::{Mode, Name, Want};
@@ -56,6 +59,10 @@ pub enum Request {
     Publish(Box<pubsub::Message>),
     /// Keys there, by database and hash, are watched once less.
     Unwatch(Vec<(usize, u64)>),
+    /// A monitor of the shard that says so has gone.
+    MonitorGone,
+    /// A client there hears of no prefix any more.
+    Untrack(Sender),
 }
 
 impl Request {
@@ -80,6 +87,12 @@ pub enum Answer {
     },
     /// For subscribers there.
     Message(Box<pubsub::Message>),
+    /// A line for monitors there.
+    Monitored(Arc<[u8]>),
+    /// A command of a client there was slow, or large.
+    Logged(Box<commandlog::Sent>),
+    /// For clients there that track keys.
+    Notice(Box<tracking::Notice>),
 }
 
 pub type Node = mesh::Node<Request, Answer>;
@@ -179,6 +192,7 @@ fn land(core: &mut Core, from: usize, parcel: Box<Parcel>) {
     if core.afloat.arrive(parcel.tide) {
         survey::ebb(core);
     }
+    commandlog::note_replies(core, &parcel);
     let Sender { conn, client } = parcel.sender;
     let client = core.clients.get_mut(conn).filter(|c| c.id == client);
     let Some((mut flight, client)) = client.and_then(|c| Some((c.flight.take()?, c))) else {
@@ -386,6 +400,9 @@ fn receive_answers(core: &mut Core) {
                     } = *message;
                     pubsub::deliver(core, kind, &channel, &payload, None);
                 }
+                Answer::Monitored(line) => monitor::deliver(core, &line),
+                Answer::Logged(sent) => commandlog::take(core, *sent),
+                Answer::Notice(notice) => tracking::hear(core, *notice),
             }
         }
     }
@@ -462,6 +479,8 @@ fn take(core: &mut Core, from: usize, request: Request) {
             pubsub::publish(core, kind, &channel, &payload, None);
         }
         Request::Unwatch(hashes) => multi::unwatch_here(core, &hashes),
+        Request::MonitorGone => monitor::note(core, from, false),
+        Request::Untrack(sender) => tracking::forget_prefixes(core, from, sender),
         Request::Ask { id, question } => {
             survey::hear(core, Asker { shard: from, id }, question);
         }
@@ -559,31 +578,60 @@ fn resume(core: &mut Core, waiter: Waiter) {
     }
 }
 
+/// What becomes of a parcel whose commands have run, or some of them.
+enum Next {
+    SendHome,
+    Park(Want),
+    RunAside(Waiter),
+}
+
 /// Runs the commands of another shard's client, from the first that has not run, and sends them
 /// home; or waits where one meets a lock.
-fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass: Pass) {
+fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, pass: Pass) {
+    let before = std::mem::replace(&mut core.actor, Actor::of(&parcel));
+    core.shard.no_touch = parcel.no_touch;
+    let by = By::Actor(core.actor);
+    let mut watch = Watch::start(Source::Later);
+    let next = run_commands(core, &mut parcel, pass, &mut watch);
+    watch.stop(core, by);
+    commandlog::settle(core, &parcel);
+    core.shard.no_touch = false;
+    core.actor = before;
+    match next {
+        Next::SendHome => core.node.send_reply(from.into(), Answer::Calls(parcel)),
+        Next::Park(want) => {
+            let waiter = core.park(want);
+            core.parked.insert(waiter, Parked::Parcel(from, parcel));
+        }
+        Next::RunAside(waiter) => {
+            let process = Arc::clone(&core.process);
+            let entry = &process.table.entries()[parcel.command(parcel.done()).0];
+            aside::start_parcel(core, from, parcel, entry, form_of(entry), waiter);
+        }
+    }
+}
+
+fn run_commands(
+    core: &mut Core,
+    parcel: &mut Parcel,
+    mut pass: Pass,
+    watch: &mut Watch<'_>,
+) -> Next {
     let process = Arc::clone(&core.process);
     let table = &process.table;
-    let mut watch = Watch::start();
-    core.shard.no_touch = parcel.no_touch;
-    let db = parcel.db;
+    let (db, by) = (parcel.db, By::Actor(core.actor));
     let mut hashes = [None; AHEAD];
-    if parcel.done() == parcel.len() {
-        return core.node.send_reply(from.into(), Answer::Calls(parcel));
-    }
-    'all: while parcel.done() < parcel.len() {
+    while parcel.done() < parcel.len() {
         let first = parcel.done();
         let n = AHEAD.min(parcel.len() - first);
-        prefetch(core, &parcel, first, &mut hashes[..n]);
+        prefetch(core, parcel, first, &mut hashes[..n]);
         for (i, hash) in (first..).zip(&hashes[..n]) {
             let (entry, args, reply) = parcel.split(i);
             let entry = &table.entries()[entry];
-            let form = form_of(entry);
             if let Pass::Granted(waiter) = pass
                 && aside::is_heavy(core, db, entry, args)
             {
-                aside::start_parcel(core, from, parcel, entry, form, waiter);
-                break 'all;
+                return Next::RunAside(waiter);
             }
             if matches!(pass, Pass::Free)
                 && let Some(want) = must_lock(core, db, entry, args)
@@ -591,29 +639,19 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, mut pass:
                 if core.scripting.slow > 0 {
                     core.reply_error(reply, &scripting::busy());
                     parcel.executed();
-                    if i + 1 == parcel.len() {
-                        core.node.send_reply(from.into(), Answer::Calls(parcel));
-                        break 'all;
-                    }
                     continue;
                 }
-                let waiter = core.park(want);
-                core.parked.insert(waiter, Parked::Parcel(from, parcel));
-                break 'all;
+                return Next::Park(want);
             }
-            watch.next(core, entry.index);
-            let perform = Perform::new(form, *hash);
+            watch.next(core, by, entry.index, i, args.len());
+            let perform = Perform::new(form_of(entry), *hash);
             dispatch::execute_here(core, db, reply, entry, perform, args);
             parcel.executed();
             passed(core, std::mem::replace(&mut pass, Pass::Free));
-            if i + 1 == parcel.len() {
-                core.node.send_reply(from.into(), Answer::Calls(parcel));
-                break 'all;
-            }
         }
+        watch.part();
     }
-    core.shard.no_touch = false;
-    watch.stop(core);
+    Next::SendHome
 }
 
 /// Starts loading what the look-ups of some commands will need.

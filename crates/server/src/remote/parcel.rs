@@ -9,6 +9,7 @@ use super::flight::Flight;
 use crate::blocking::Arrivals;
 use crate::clients::{Client, Special};
 use crate::driver::ConnId;
+use crate::tracking;
 use command::Context;
 use engine::tx::ShardId;
 use resp::reply::Mark;
@@ -46,8 +47,12 @@ impl Default for Sender {
 pub struct Parcel {
     pub sender: Sender,
     pub db: usize,
+    /// The client's shard.
+    pub home: usize,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// CLIENT TRACKING: keys that it reads are remembered.
+    pub reads: bool,
     /// See [`crate::pause::Afloat`].
     pub tide: u64,
     commands: Pack,
@@ -98,6 +103,8 @@ pub struct Part {
     pub arrivals: Option<Arrivals>,
     /// The client's command is to begin again: it could not be executed for this key alone.
     pub again: bool,
+    /// How long its shard has worked on it.
+    pub ticks: u64,
 }
 
 impl Part {
@@ -128,6 +135,7 @@ impl Part {
         self.events.clear();
         self.arrivals = None;
         self.again = false;
+        self.ticks = 0;
     }
 }
 
@@ -216,6 +224,7 @@ impl Parcel {
         self.sender = Sender::of(client);
         self.db = client.db;
         self.no_touch = client.special.has(Special::NO_TOUCH);
+        self.reads = tracking::reads(client);
         self.reply.set_protocol(protocol);
     }
 
@@ -223,7 +232,9 @@ impl Parcel {
     fn resemble(&mut self, other: &Parcel) {
         self.sender = other.sender;
         self.db = other.db;
+        self.home = other.home;
         self.no_touch = other.no_touch;
+        self.reads = other.reads;
         self.reply.set_protocol(other.reply.protocol());
     }
 
@@ -291,16 +302,27 @@ impl Parcel {
 pub struct Stock {
     parcels: Vec<Box<Parcel>>,
     flights: Vec<Box<Flight>>,
+    /// The shard's number.
+    home: usize,
 }
 
 /// Empty parcels, and empty flights, kept.
 const STOCK_MAX: usize = 256;
 
 impl Stock {
+    /// Nothing yet, for the shard of this number.
+    pub fn new(home: usize) -> Stock {
+        Stock {
+            home,
+            ..Stock::default()
+        }
+    }
+
     /// An empty parcel of this client.
     #[inline]
     pub fn parcel(&mut self, client: &Client, protocol: Protocol) -> Box<Parcel> {
         let mut parcel = self.parcels.pop().unwrap_or_default();
+        parcel.home = self.home;
         parcel.address(client, protocol);
         parcel
     }

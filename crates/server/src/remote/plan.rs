@@ -392,6 +392,11 @@ impl Plan {
         }
     }
 
+    /// The first parcel, if it is home.
+    pub fn first_parcel(&self) -> Option<&Parcel> {
+        self.parcels.first()?.as_deref()
+    }
+
     pub fn dispose(self, core: &mut Core) {
         for parcel in self.parcels.into_iter().flatten() {
             core.stock.put_parcel(parcel);

@@ -40,6 +40,8 @@ pub struct Way {
     pub weighs: bool,
     /// A call may wait for a key.
     pub blocks: bool,
+    /// A call may take so long that it is timed by itself.
+    pub timed: bool,
 }
 
 impl Way {
@@ -85,6 +87,7 @@ impl Way {
             keyed,
             one: keys == Keys::First,
             blocks: entry.spec.blocking.is_some(),
+            timed: !entry.spec.flags.has(Flags::FAST) && entry.spec.complexity != "O(1)",
             weighs: !matches!(entry.spec.weight, Weight::Light),
         }
     }

@@ -16,14 +16,20 @@ use super::parcel::Sender;
 use super::{Answer, Parked, Request};
 use crate::blocking;
 use crate::clients::{Client, Closing, Held};
+use crate::commandlog;
 use crate::core::{Core, Host};
+use crate::latency;
+use crate::monitor;
 use crate::pubsub::{self, Change};
 use crate::scripting;
 use crate::session::client as clients;
+use crate::session::client::tracking as caching;
 use crate::session::debug;
+use crate::session::latency as spikes;
 use crate::session::multi;
 use crate::session::pubsub as subscriptions;
 use crate::session::report::Report;
+use crate::tracking;
 use command::{Effect, Error, Outcome};
 use engine::locks::{Mode, Want};
 use engine::tx::Waiter;
@@ -78,6 +84,26 @@ pub enum Topic {
         with_error: bool,
     },
     Subscribers(pubsub::Kind),
+    /// SLOWLOG GET: at most so many of the newest entries.
+    Log {
+        kind: commandlog::Kind,
+        most: usize,
+    },
+    LogLength(commandlog::Kind),
+    LogReset(commandlog::Kind),
+    /// Spikes of latency.
+    Latency,
+    LatencyReset,
+    /// MONITOR: note that there is one more.
+    Monitor,
+    /// Whether this client is there.
+    Exists {
+        client: u64,
+    },
+    /// CLIENT TRACKING with BCAST: note the prefixes of this client of the asker's.
+    Prefixes {
+        client: Sender,
+    },
 }
 
 impl Topic {
@@ -136,6 +162,17 @@ pub enum Finding {
     Reply(Result<Reply, Error>),
     /// What watched keys are like, in the order of the shard's keys.
     Seen(Vec<Seen>),
+    /// Entries, of which at most so many were asked for.
+    Log {
+        most: usize,
+        found: Vec<commandlog::Entry>,
+    },
+    /// How many entries there are, and may be on all shards together.
+    Length {
+        entries: usize,
+        limit: usize,
+    },
+    Events(Box<latency::Events>),
 }
 
 /// By shard, in their order.
@@ -370,6 +407,30 @@ fn examine(
         Topic::Watch => multi::watch_here(core, question.db, question.args()),
         Topic::Channels(kind) => subscriptions::channels_here(core, kind, question.args()),
         Topic::Subscribers(kind) => subscriptions::numsub_here(core, kind, question.args()),
+        Topic::Log { kind, most } => Finding::Log {
+            most,
+            found: core.commandlog.newest(kind, most),
+        },
+        Topic::LogLength(kind) => Finding::Length {
+            entries: core.commandlog.len(kind),
+            limit: core.log_length(kind),
+        },
+        Topic::LogReset(kind) => {
+            core.commandlog.reset(kind);
+            Finding::Done
+        }
+        Topic::Latency => Finding::Events(Box::new(core.latency.clone())),
+        Topic::LatencyReset => spikes::reset_here(core, question.args()),
+        Topic::Monitor => {
+            monitor::note(core, asker.shard, true);
+            Finding::Done
+        }
+        Topic::Exists { client } => Finding::Count(core.clients.conn_of(client).is_some().into()),
+        Topic::Prefixes { client } => {
+            let prefixes = caching::prefixes(question.args());
+            tracking::note_prefixes(core, asker.shard, client, prefixes.into_iter());
+            Finding::Done
+        }
     })
 }
 
@@ -387,16 +448,25 @@ pub fn told(core: &mut Core, from: usize, id: u64, finding: Finding) {
     }
 }
 
+/// Takes back what shards have noted for a client that has gone.
+fn forget(core: &mut Core, pending: Pending) {
+    match pending.question.topic {
+        Topic::Watch => {
+            let db = pending.question.db;
+            multi::unwatch_found(core, db, pending.question.args(), pending.findings);
+        }
+        Topic::Monitor => monitor::announce_gone(core),
+        Topic::Prefixes { client } => tracking::announce_gone(core, client),
+        _ => {}
+    }
+}
+
 /// Runs the second half of the client's command, unless the client has gone.
 fn conclude(core: &mut Core, mut pending: Pending) {
     let Sender { conn, client } = pending.sender;
     let is_there = |c: &Client| c.id == client && c.closing != Closing::Now;
     if !core.clients.get(conn).is_some_and(is_there) {
-        if pending.question.topic == Topic::Watch {
-            let db = pending.question.db;
-            multi::unwatch_found(core, db, pending.question.args(), pending.findings);
-        }
-        return;
+        return forget(core, pending);
     }
     let Some(mut client) = core.clients.take(conn) else {
         return;
@@ -419,6 +489,12 @@ fn conclude(core: &mut Core, mut pending: Pending) {
         pending.findings,
     );
     core.surveys.silent = None;
+    let bytes = commandlog::between(&reply, mark, reply.mark());
+    if bytes >= core.thresholds.reply && client.held != Some(Held::Remote) {
+        let by = commandlog::By::Client(&client);
+        let args = pending.question.args();
+        commandlog::note_reply(core, by, pending.entry, args, bytes);
+    }
     if let Err(error) = outcome {
         if let Some(entry) = pending.entry {
             core.stats.commands[entry].failed += 1;

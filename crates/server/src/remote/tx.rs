@@ -15,9 +15,11 @@ use super::route::Placed;
 use super::{aside, form_of};
 use crate::blocking::{self, Arrivals};
 use crate::clients::{Client, Held};
-use crate::core::{Core, HostHandler};
+use crate::commandlog::{self, By};
+use crate::core::{Actor, Core, HostHandler};
 use crate::scripting;
 use crate::stats::Ticks;
+use crate::tracking;
 use crate::{dispatch, notify};
 use command::blocking::Wait;
 use command::context::Settings;
@@ -51,6 +53,8 @@ pub struct Pending {
     pub wait: Wait,
     /// There was nothing.
     claim: Option<ClaimId>,
+    /// How long the command has run here, on what was lent.
+    ticks: u64,
 }
 
 pub type Transactions = HashMap<TxId, Pending, ahash::RandomState>;
@@ -118,6 +122,7 @@ pub fn begin(
         tide: core.afloat.depart(),
         wait,
         claim: None,
+        ticks: 0,
     };
     core.transactions.insert(tx, pending);
     core.stats.transactions += 1;
@@ -215,6 +220,7 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
     let process = Arc::clone(&core.process);
     let entry = &process.table.entries()[payload.command(0).0];
     let form = form_of(entry);
+    let before = std::mem::replace(&mut core.actor, Actor::of(&payload));
     match stage {
         Stage::Run => {
             let (no_touch, db, warm) = (payload.no_touch, payload.db, payload.is_short_part());
@@ -259,6 +265,8 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
     let ticks = Ticks::now().since(started);
     core.stats.commands[entry.index].ticks += ticks;
     core.stats.command_ticks += ticks;
+    payload.part.ticks += ticks;
+    core.actor = before;
     core.shard.set_now(own_ms);
     core.advance(time_ms);
     let now_ms = core.shard.now_ms();
@@ -301,6 +309,14 @@ pub fn lend(core: &mut Core, payload: &mut Parcel) {
             if let Some(loan) = core.shard.lend(*db, key) {
                 part.loans.push((*db, i, Some(loan)));
             }
+        }
+    }
+    if payload.reads {
+        let process = Arc::clone(&core.process);
+        let (entry, keys) = payload.command(0);
+        let entry = &process.table.entries()[entry];
+        if entry.spec.flags.has(Flags::READONLY) {
+            tracking::remember_keys(core, keys.iter());
         }
     }
 }
@@ -473,8 +489,13 @@ pub fn combine(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, ti
     if core.ways[entry.index].weighs && work.elements() >= BIG {
         return aside::queue(core, aside::Whom::Transaction(tx), None, work);
     }
+    let started = Ticks::now();
     let (outcome, stats) = work.perform(&mut core.desk);
+    let ticks = Ticks::now().since(started);
     work.account(core, outcome, stats);
+    if let Some(pending) = core.transactions.get_mut(&tx) {
+        pending.ticks = ticks;
+    }
     combined(core, tx, work);
 }
 
@@ -582,13 +603,22 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
     if core.afloat.arrive(pending.tide) {
         super::survey::ebb(core);
     }
+    let worked = parts.iter().map(|(_, parcel)| parcel.part.ticks).max();
+    let worked = pending.ticks + worked.unwrap_or(0);
+    if worked >= core.thresholds.ticks {
+        note_whole(core, &pending, &parts, |core, by, entry, args| {
+            commandlog::note_time(core, by, entry, args, worked);
+        });
+    }
     if let Some(claim) = pending.claim {
         return finish_waiting(core, pending, claim, parts);
     }
     let Sender { conn, client } = pending.sender;
+    let mut replied = 0;
     if let Some(client) = core.clients.get_mut(conn).filter(|c| c.id == client) {
         client.transaction = None;
         if !pending.silent {
+            replied = client.reply.len();
             let reply = &mut client.reply;
             if reply.is_empty() {
                 reply.put_buffer(core.spare.take());
@@ -604,8 +634,14 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
                 }
                 (None, _) => unreachable!("other forms are not cut"),
             }
+            replied = client.reply.len() - replied;
         }
         core.clients.mark(conn);
+    }
+    if replied >= core.thresholds.reply {
+        note_whole(core, &pending, &parts, |core, by, entry, args| {
+            commandlog::note_reply(core, by, Some(entry.index), args, replied);
+        });
     }
     let parcels = parts.into_iter().map(|(_, parcel)| parcel);
     for parcel in parcels.chain(pending.whole) {
@@ -613,6 +649,47 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>) {
     }
     pending.keys.clear();
     core.places = pending.keys;
+}
+
+/// Puts a command together again of which something is to be logged.
+#[cold]
+fn note_whole(
+    core: &mut Core,
+    pending: &Pending,
+    parts: &[(ShardId, Box<Parcel>)],
+    log: impl FnOnce(&mut Core, By<'_>, &Entry<HostHandler>, Args<'_>),
+) {
+    let process = Arc::clone(&core.process);
+    let entry = &process.table.entries()[pending.entry];
+    let by = By::Actor(Actor {
+        sender: pending.sender,
+        home: core.me,
+        reads: false,
+    });
+    if let Some(whole) = &pending.whole {
+        return log(core, by, entry, whole.command(0).1);
+    }
+    let Some((_, first)) = parts.first() else {
+        return;
+    };
+    if pending.keys.is_empty() {
+        return log(core, by, entry, first.command(0).1);
+    }
+    // The places of a part's keys are in their order, and so are the arguments that follow on each.
+    let mut pieces: Vec<(u32, &Parcel, usize)> = Vec::new();
+    for (_, parcel) in parts {
+        let part = &parcel.part;
+        let places = part.places.iter().enumerate();
+        pieces.extend(places.map(|(i, place)| (*place, &**parcel, part.first + i * part.step)));
+    }
+    pieces.sort_unstable_by_key(|(place, ..)| *place);
+    let mut whole = Pack::default();
+    whole.add(first.command(0).1, 0);
+    for (_, parcel, at) in pieces {
+        (at..at + parcel.part.step).for_each(|i| whole.add(parcel.command(0).1, i));
+    }
+    whole.end();
+    log(core, by, entry, whole.command(0));
 }
 
 /// The client of a command that has found nothing waits from now on.

@@ -4,6 +4,7 @@ use super::program::{self, Begun, Running, Whom};
 use super::{Before, Call, TRUSTED, admit, answer_host, bytes_of, fresh, note_undone};
 use super::{put_back, save_into};
 use crate::clients::Client;
+use crate::commandlog::{By, Source};
 use crate::core::{Core, Host};
 use crate::dispatch::{self, Perform, Watch};
 use crate::notify;
@@ -277,11 +278,10 @@ fn command(
         }
         own.changed_big = true;
     }
-    let mut watch = Watch::start();
-    watch.next(core, entry.index);
+    // Its time is the script's.
+    core.stats.note_calls(entry.index, 1, 0);
     let perform = Perform::new(form, None);
     dispatch::execute_here(core, db, reply, entry, perform, args);
-    watch.stop(core);
     Ok(())
 }
 
@@ -331,11 +331,12 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
             let (entry, args) = queue.command(at);
             let entry = &process.table.entries()[entry];
             if let Run::Data(_) = entry.run {
-                let mut watch = Watch::start();
-                watch.next(core, entry.index);
+                let by = By::Client(host.client);
+                let mut watch = Watch::start(Source::One(args));
+                watch.next(core, by, entry.index, at, args.len());
                 let perform = Perform::new(form_of(entry), None);
                 dispatch::execute_here(core, host.client.db, host.reply, entry, perform, args);
-                watch.stop(core);
+                watch.stop(core, by);
             } else {
                 run_host(core, host.client, host.reply, &queue, at);
             }

@@ -21,7 +21,7 @@ pub mod here;
 pub mod program;
 
 use crate::clients::{Client, Held, Peer};
-use crate::core::{Core, Host, HostHandler};
+use crate::core::{Actor, Core, Host, HostHandler};
 use crate::driver::ConnId;
 use crate::remote::parcel::{Parcel, Sender};
 use crate::remote::route::{Keys, To};
@@ -524,6 +524,7 @@ fn run_visit(core: &mut Core, from: usize, mut visit: Box<Visit>) {
     let site = Site::of_parcel(&visit.parcel);
     let process = Arc::clone(&core.process);
     core.scripting.refresh(&process.scripts);
+    let before = std::mem::replace(&mut core.actor, Actor::of(&visit.parcel));
     let Visit { parcel, call, .. } = &mut *visit;
     let mut reply = std::mem::take(&mut parcel.reply);
     let args = parcel.command(0).1;
@@ -533,6 +534,7 @@ fn run_visit(core: &mut Core, from: usize, mut visit: Box<Visit>) {
         Whom::Visit(from)
     };
     let ran = here::run(core, &site, call, args, &mut reply, whom);
+    core.actor = before;
     visit.parcel.reply = reply;
     visit.wanders = ran == Ran::Wanders;
     match is_slow {

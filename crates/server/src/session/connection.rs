@@ -325,6 +325,8 @@ pub(super) fn is_printable(text: &[u8]) -> bool {
 fn reset(host: &mut Host<'_>) -> Outcome {
     crate::pubsub::remove_all(host.core, host.client);
     super::multi::forget(host.core, host.client);
+    crate::monitor::remove(host.core, host.client);
+    crate::tracking::disable(host.core, host.client);
     let needs_password = host.core.needs_password();
     let client = &mut *host.client;
     client.db = 0;

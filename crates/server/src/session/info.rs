@@ -222,7 +222,7 @@ fn clients(page: &mut Page<'_>) {
     page.line("client_recent_max_input_buffer", crowd.input_max);
     page.line("client_recent_max_output_buffer", crowd.output_max);
     page.line("blocked_clients", crowd.paused + crowd.blocked);
-    page.line("tracking_clients", 0);
+    page.line("tracking_clients", crowd.tracking);
     page.line("pubsub_clients", crowd.subscribed);
     page.line("watching_clients", crowd.watching);
     page.line("clients_in_timeout_table", crowd.timed);
@@ -362,9 +362,9 @@ fn stats(page: &mut Page<'_>) {
         ("pubsubshard_channels", &page.report.channels[1]),
         ("latest_fork_usec", &0),
         ("total_forks", &0),
-        ("tracking_total_keys", &0),
-        ("tracking_total_items", &0),
-        ("tracking_total_prefixes", &0),
+        ("tracking_total_keys", &page.report.tracked[0]),
+        ("tracking_total_items", &page.report.tracked[1]),
+        ("tracking_total_prefixes", &page.core.tracking.prefixes()),
         ("total_error_replies", &stats.error_replies),
         ("total_reads_processed", &stats.reads),
         ("total_writes_processed", &stats.writes),

@@ -2,11 +2,14 @@
 
 pub mod client;
 pub mod command;
+pub mod commandlog;
 pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod info;
+pub mod latency;
 pub mod memory;
+pub mod monitor;
 pub mod multi;
 pub mod pubsub;
 pub mod report;
@@ -24,11 +27,14 @@ pub fn rows() -> Vec<Row<HostHandler>> {
     let mut rows = Vec::new();
     rows.extend(client::rows());
     rows.extend(command::rows());
+    rows.extend(commandlog::rows());
     rows.extend(config::rows());
     rows.extend(connection::rows());
     rows.extend(debug::rows());
     rows.extend(info::rows());
+    rows.extend(latency::rows());
     rows.extend(memory::rows());
+    rows.extend(monitor::rows());
     rows.extend(multi::rows());
     rows.extend(pubsub::rows());
     rows.extend(script::rows());

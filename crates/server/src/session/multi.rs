@@ -147,6 +147,11 @@ pub fn queue(
     true
 }
 
+/// Whether a command is an EXEC whose queue is being executed still.
+pub fn is_under_way(client: &Client, entry: &Entry<HostHandler>) -> bool {
+    entry.spec.name == EXEC.name && client.is_out()
+}
+
 /// Flags of the queued commands if `entry` is to execute them.
 pub fn queued_flags(client: &Client, entry: &Entry<HostHandler>) -> Flags {
     match &client.session.multi {

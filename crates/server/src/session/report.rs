@@ -24,6 +24,8 @@ pub struct Report {
     pub clients: Crowd,
     /// Channels that have subscribers: of SUBSCRIBE, and of SSUBSCRIBE.
     pub channels: [usize; 2],
+    /// Keys that tracking clients have read, and readers of each together.
+    pub tracked: [usize; 2],
     pub peak_memory: usize,
     /// Bytes in use when the last shard started.
     pub startup_memory: usize,
@@ -64,6 +66,8 @@ pub struct Crowd {
     pub watched_keys: usize,
     /// Keys that somebody waits for.
     pub awaited_keys: usize,
+    /// Told of changes of keys.
+    pub tracking: usize,
 }
 
 /// Per second.
@@ -133,6 +137,7 @@ impl Report {
             trash: core.shard.trash(),
             clients,
             channels: [Kind::Channel, Kind::Sharded].map(|kind| core.pubsub.counted(kind).count()),
+            tracked: [core.tracking.keys(), core.tracking.items()],
             peak_memory: stats.peak_memory,
             startup_memory: core.startup_memory,
             rates,
@@ -183,6 +188,9 @@ impl Report {
         for (mine, theirs) in self.channels.iter_mut().zip(other.channels) {
             *mine += theirs;
         }
+        for (mine, theirs) in self.tracked.iter_mut().zip(other.tracked) {
+            *mine += theirs;
+        }
         self.peak_memory = self.peak_memory.max(other.peak_memory);
         self.startup_memory = self.startup_memory.max(other.startup_memory);
         self.rates.commands += other.rates.commands;
@@ -217,6 +225,7 @@ impl Crowd {
             timed: core.waits.timed(),
             watched_keys: core.shard.watched(),
             awaited_keys: core.engine.spots().count(),
+            tracking: core.tracking.clients(),
             ..Crowd::default()
         };
         for client in core.clients.iter().chain(caller.map(|c| c.client)) {
@@ -248,6 +257,7 @@ impl Crowd {
         self.watching += other.watching;
         self.watched_keys += other.watched_keys;
         self.awaited_keys += other.awaited_keys;
+        self.tracking += other.tracking;
     }
 }
 

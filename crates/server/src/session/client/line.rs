@@ -3,6 +3,7 @@
 use crate::clients::{Client, Closing, Held, Peer, Special};
 use crate::core::Core;
 use crate::pubsub::Kind;
+use crate::tracking::Mode;
 use resp::number::Decimal;
 use resp::{Args, Protocol, Reply};
 
@@ -16,13 +17,18 @@ pub(super) struct Own<'a> {
 
 /// Letters of what is special about a client, in Redis's order.
 pub(super) fn flags(client: &Client) -> String {
+    let caching = client.session.tracking.as_ref();
     let letters = [
+        ('O', client.special.has(Special::MONITOR)),
         ('P', client.special.has(Special::SUBSCRIBED)),
         ('x', client.special.has(Special::MULTI)),
         (
             'b',
             matches!(client.held, Some(Held::Paused | Held::Blocked)),
         ),
+        ('t', client.special.has(Special::TRACKING)),
+        ('R', caching.is_some_and(|c| c.broken)),
+        ('B', caching.is_some_and(|c| c.mode == Mode::Broadcast)),
         ('c', client.closing == Closing::AfterReply),
         ('A', client.closing == Closing::Now),
         ('U', matches!(client.session.peer, Peer::Unix { .. })),
@@ -31,6 +37,14 @@ pub(super) fn flags(client: &Client) -> String {
     ];
     let flags: String = letters.iter().filter(|l| l.1).map(|l| l.0).collect();
     if flags.is_empty() { "N".into() } else { flags }
+}
+
+/// The client that gets this one's invalidations: 0 if it is itself, -1 if there are none.
+pub(super) fn redirection(client: &Client) -> i64 {
+    match &client.session.tracking {
+        None => -1,
+        Some(caching) => caching.redirect.map_or(0, |other| other.client as i64),
+    }
 }
 
 /// Appends the line of a client, with its end. `own` is there if the client is the caller.
@@ -90,7 +104,8 @@ pub(super) fn write(line: &mut Vec<u8>, core: &Core, client: &Client, own: Optio
         " events=r"
     });
     line.text("cmd", command.map_or("NULL", |c| &c.full_name).as_bytes());
-    line.raw(" user=default redir=-1");
+    line.raw(" user=default");
+    line.int("redir", redirection(client));
     line.int("resp", protocol);
     line.text("lib-name", &session.lib_name);
     line.text("lib-ver", &session.lib_version);

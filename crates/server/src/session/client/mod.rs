@@ -3,6 +3,7 @@
 mod filter;
 mod line;
 mod rows;
+pub mod tracking;
 
 use super::connection::{checked_name, is_printable};
 use crate::clients::{Client, Closing, Special};
@@ -21,10 +22,11 @@ use std::sync::Arc;
 const NAME: &str = "client";
 
 pub fn rows() -> Vec<Row<HostHandler>> {
-    let subcommands: [(_, HostHandler); 18] = [
+    let subcommands: [(_, HostHandler); 20] = [
+        (&rows::CACHING, tracking::caching),
         (&rows::CAPA, capa),
         (&rows::GETNAME, getname),
-        (&rows::GETREDIR, getredir),
+        (&rows::GETREDIR, tracking::getredir),
         (&rows::HELP, help),
         (&rows::ID, id),
         (&rows::IMPORT_SOURCE, import_source),
@@ -37,7 +39,8 @@ pub fn rows() -> Vec<Row<HostHandler>> {
         (&rows::REPLY, reply),
         (&rows::SETINFO, setinfo),
         (&rows::SETNAME, setname),
-        (&rows::TRACKINGINFO, trackinginfo),
+        (&rows::TRACKING, tracking::tracking),
+        (&rows::TRACKINGINFO, tracking::trackinginfo),
         (&rows::UNBLOCK, unblock),
         (&rows::UNPAUSE, unpause),
     ];
@@ -63,12 +66,6 @@ fn getname(host: &mut Host<'_>) -> Outcome {
         [] => host.reply.null(),
         name => host.reply.bulk(name),
     }
-    Ok(Effect::Read)
-}
-
-/// No keys are tracked, so nobody is told.
-fn getredir(host: &mut Host<'_>) -> Outcome {
-    host.reply.int(-1);
     Ok(Effect::Read)
 }
 
@@ -391,20 +388,6 @@ fn setinfo(host: &mut Host<'_>) -> Outcome {
 fn setname(host: &mut Host<'_>) -> Outcome {
     host.client.session.name = checked_name(host.args.get(2))?.into();
     host.reply.ok();
-    Ok(Effect::Read)
-}
-
-/// What Redis answers to a client that tracks nothing.
-fn trackinginfo(host: &mut Host<'_>) -> Outcome {
-    let reply = &mut *host.reply;
-    reply.map(3);
-    reply.bulk(b"flags");
-    reply.set(1);
-    reply.bulk(b"off");
-    reply.bulk(b"redirect");
-    reply.int(-1);
-    reply.bulk(b"prefixes");
-    reply.array(0);
     Ok(Effect::Read)
 }
 

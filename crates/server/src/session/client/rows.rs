@@ -27,6 +27,18 @@ pub(super) static CLIENT: Spec = Spec {
     ..Spec::DEFAULT
 };
 
+pub(super) static CACHING: Spec = Spec {
+    name: "caching",
+    since: "6.0.0",
+    arity: 3,
+    summary: "Has the keys tracked that the next command reads, or not, whichever is not usual.",
+    arguments: &[Argument::one_of(
+        "mode",
+        &[Argument::token("yes", "YES"), Argument::token("no", "NO")],
+    )],
+    ..ROW
+};
+
 pub(super) static CAPA: Spec = Spec {
     name: "capa",
     since: "8.0.0",
@@ -331,6 +343,33 @@ pub(super) static SETNAME: Spec = Spec {
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     summary: "Names the connection.",
     arguments: &[Argument::new("connection-name", Kind::String)],
+    ..ROW
+};
+
+pub(super) static TRACKING: Spec = Spec {
+    name: "tracking",
+    since: "6.0.0",
+    arity: -3,
+    summary: "Has the connection told when keys change that it has read, or ends that.",
+    complexity: "O(1), or O(N) in the prefixes",
+    arguments: &[
+        Argument::one_of(
+            "status",
+            &[Argument::token("on", "ON"), Argument::token("off", "OFF")],
+        ),
+        Argument::new("client-id", Kind::Integer)
+            .with_token("REDIRECT")
+            .optional(),
+        Argument::new("prefix", Kind::String)
+            .with_token("PREFIX")
+            .optional()
+            .multiple()
+            .multiple_token(),
+        Argument::token("bcast", "BCAST").optional(),
+        Argument::token("optin", "OPTIN").optional(),
+        Argument::token("optout", "OPTOUT").optional(),
+        Argument::token("noloop", "NOLOOP").optional(),
+    ],
     ..ROW
 };
 
