@@ -18,7 +18,7 @@
 //! The key is locked from before the push releases it until the last one is served, so nobody takes
 //! what a push has brought for those who wait, and those are served in their order.
 
-use crate::locks::{FoldMap, Name, Ticket};
+use crate::locks::{FoldMap, Mode, Name, Ticket};
 use crate::tx::{Action, Body, Engine, Fault, Owner, ShardId};
 use std::collections::VecDeque;
 
@@ -168,6 +168,16 @@ impl<P> Engine<P> {
     pub fn waiting(&self, spot: Spot) -> impl Iterator<Item = ClaimId> {
         let line = self.waiters.lines.get(&spot).into_iter();
         line.flat_map(|line| line.waiting.iter().copied())
+    }
+
+    /// Whether whoever is served now may be served from this other spot as well: nobody else has its name,
+    /// or those who wait there are about to be asked.
+    pub fn may_serve(&self, spot: Spot) -> bool {
+        let line = self.waiters.lines.get(&spot);
+        match line.and_then(|line| line.serving.as_ref()) {
+            Some(serving) => serving.claim.is_none() && self.locks.is_granted(serving.ticket),
+            None => self.may_run(spot.name, Mode::Exclusive),
+        }
     }
 
     /// Answers [`Action::Look`]: the first of those who wait there for whom there is something.

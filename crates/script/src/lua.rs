@@ -7,7 +7,7 @@
 //! * **They jump.** An engine function that fails raises a Lua error with `longjmp`, and a frame of
 //!   Rust that is jumped over is undefined behaviour. So Rust calls nothing that can raise. Functions
 //!   that may run metamethods or check arguments are not declared. Those that allocate do not fail,
-//!   because while Rust is at work on a state [`Control::lenient`] is set, and then the allocator
+//!   because while Rust is at work on a state `Control::lenient` is set, and then the allocator
 //!   refuses nothing (it aborts if the system has no memory at all). Writing to a read-only table
 //!   raises, so [`Lua::raw_set`] and its like refuse to; the same with keys that are nil or NaN.
 //! * **They trust indices.** An index must be within the stack, and what is pushed must have room. A

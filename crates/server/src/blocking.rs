@@ -255,17 +255,17 @@ pub fn look(core: &mut Core, spot: Spot) {
         if in_vain == Some(entry.index) {
             return false;
         }
-        let is_ready = entry.spec.blocking.is_some_and(|blocking| {
-            (blocking.ready)(&mut Context {
-                shard: &mut core.shard,
-                db: call.db,
-                args,
-                hash: None,
-                warm: false,
-                reply: &mut Reply::default(),
-                settings: &core.settings,
-            })
-        });
+        let context = &mut Context {
+            shard: &mut core.shard,
+            db: call.db,
+            args,
+            hash: None,
+            warm: false,
+            reply: &mut Reply::default(),
+            settings: &core.settings,
+        };
+        let blocking = entry.spec.blocking;
+        let is_ready = blocking.is_some_and(|blocking| (blocking.ready)(context));
         if !is_ready && entry.spec.group != "stream" {
             in_vain = Some(entry.index);
         }
@@ -274,13 +274,37 @@ pub fn look(core: &mut Core, spot: Spot) {
     core.engine.looked(spot, found);
 }
 
+/// Whether there is something for a call of one key.
+fn is_ready(core: &mut Core, call: &Parcel) -> bool {
+    let process = Arc::clone(&core.process);
+    let (entry, args) = call.command(0);
+    let blocking = process.table.entries()[entry].spec.blocking;
+    blocking.is_some_and(|blocking| {
+        (blocking.ready)(&mut Context {
+            shard: &mut core.shard,
+            db: call.db,
+            args,
+            hash: None,
+            warm: false,
+            reply: &mut Reply::default(),
+            settings: &core.settings,
+        })
+    })
+}
+
 /// Runs the call of a claim whose turn has come.
 pub fn serve(core: &mut Core, spot: Spot, claim: ClaimId, time_ms: i64) {
     let process = Arc::clone(&core.process);
     let calls = core.waits.calls.remove(&claim).unwrap_or_default();
-    let mut served = None;
+    // Several of its keys may have become ready in the same transaction: then the first that it has named
+    // counts, as far as they are here.
+    let mut served: Option<Box<Parcel>> = None;
+    let mut spot_served = spot;
     for (of, parcel) in calls {
-        if of == spot {
+        let is_first = served.is_none()
+            && (of == spot || core.engine.may_serve(of) && is_ready(core, &parcel));
+        if is_first {
+            spot_served = of;
             served = Some(parcel);
         } else {
             core.stock.put_parcel(parcel);
@@ -294,7 +318,7 @@ pub fn serve(core: &mut Core, spot: Spot, claim: ClaimId, time_ms: i64) {
     let db = parcel.db;
     let (entry, args, reply) = parcel.split(0);
     let entry = &process.table.entries()[entry];
-    let can = has_all(core, entry, args, spot);
+    let can = has_all(core, entry, args, spot_served);
     let mut effect = Some(Effect::Blocks);
     if can {
         let perform = Perform::new(form_of(entry), None);

@@ -267,6 +267,11 @@ impl Client {
             || self.aside
     }
 
+    /// Whether it stands for a script, which has no connection.
+    pub fn is_script(&self) -> bool {
+        self.id == 0
+    }
+
     pub fn new(id: u64, conn: ConnId, peer: Peer, fd: RawFd, now_ms: i64) -> Client {
         Client {
             id,

@@ -20,7 +20,6 @@
 
 use crate::clients::{Client, Closing, Special};
 use crate::core::Core;
-use crate::notify;
 use crate::remote::parcel::Sender;
 use crate::remote::{Answer, Request};
 use resp::reply::Mark;
@@ -105,9 +104,9 @@ pub struct PubSub {
     subscribers: [Names<Vec<Sender>>; 3],
     /// Subscribers on each shard: of channels that this shard owns, and of all patterns.
     counts: [Names<Vec<u32>>; 3],
-    /// Subscribers, on all shards, of channels on which is published what happens to keys: whoever has
-    /// the key has to know.
-    of_keys: Names<u32>,
+    /// Subscribers, on all shards, of all channels: whoever publishes from another shard than the owner's,
+    /// and does not wait for an answer, has to know.
+    everywhere: [Names<u32>; 3],
     /// The subscriber whose command runs now, and the messages that it causes itself: they come behind
     /// its reply.
     at_work: Option<(Sender, Protocol)>,
@@ -129,19 +128,32 @@ impl PubSub {
     /// Whether somebody would get a message of a channel on which is published what happens to keys.
     pub fn hears(&self, channel: &[u8]) -> bool {
         let mut patterns = self.counts[Kind::Pattern as usize].keys();
-        self.of_keys.contains_key(channel)
+        self.everywhere[Kind::Channel as usize].contains_key(channel)
             || patterns.any(|pattern| glob::matches(pattern, channel, false))
     }
 
-    /// Counts a subscriber of a channel about keys.
-    fn count_of_keys(&mut self, name: &[u8], more: bool) {
-        let subscribers = self.of_keys.entry(name.into()).or_default();
+    /// How many get a message of a channel, as far as this shard has heard.
+    pub fn heard_by(&self, kind: Kind, channel: &[u8]) -> u64 {
+        let direct = self.everywhere[kind as usize].get(channel);
+        let patterns = self.counts[Kind::Pattern as usize].iter();
+        let matched = patterns
+            .filter(|(pattern, _)| kind == Kind::Channel && glob::matches(pattern, channel, false));
+        let matched = matched
+            .flat_map(|(_, counts)| counts)
+            .map(|n| u64::from(*n));
+        direct.map_or(0, |n| u64::from(*n)) + matched.sum::<u64>()
+    }
+
+    /// Counts a subscriber of a channel, whoever owns it.
+    fn count_everywhere(&mut self, kind: Kind, name: &[u8], more: bool) {
+        let names = &mut self.everywhere[kind as usize];
+        let subscribers = names.entry(name.into()).or_default();
         *subscribers = match more {
             true => *subscribers + 1,
             false => subscribers.saturating_sub(1),
         };
         if *subscribers == 0 {
-            self.of_keys.remove(name);
+            names.remove(name);
         }
     }
 
@@ -229,8 +241,8 @@ pub fn remove_all(core: &mut Core, client: &mut Client) {
 pub fn note(core: &mut Core, from: usize, changes: &[Change]) {
     let (me, shards) = (core.me, core.placement.shards());
     for Change { kind, name, more } in changes {
-        if *kind == Kind::Channel && name.starts_with(notify::PREFIX) {
-            core.pubsub.count_of_keys(name, *more);
+        if *kind != Kind::Pattern {
+            core.pubsub.count_everywhere(*kind, name, *more);
         }
         if *kind != Kind::Pattern && core.placement.of(name) != me {
             continue;

@@ -539,6 +539,8 @@ fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
         exec.written += 1;
         if !matches!(exec.plan.pieces[at], Piece::Host) {
             exec.plan.write(core, reply, at);
+            let bytes = commandlog::between(reply, start, reply.mark());
+            note_data(core, client, reply, &exec, at, bytes);
             continue;
         }
         let queue = exec.queue.as_ref().expect("such commands are at home");
@@ -547,8 +549,6 @@ fn assemble(core: &mut Core, client: &mut Client, reply: &mut Reply) {
             client.session.exec = Some(exec);
             return;
         }
-        let bytes = commandlog::between(reply, start, reply.mark());
-        note_data(core, client, reply, &exec, at, bytes);
     }
     exec.dispose(core);
 }

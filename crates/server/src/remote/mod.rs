@@ -386,7 +386,7 @@ fn receive_answers(core: &mut Core) {
         for (from, answer) in answers.drain(..) {
             match answer {
                 Answer::Calls(parcel) => land(core, from, parcel),
-                Answer::Script(visit) => scripting::back(core, visit),
+                Answer::Script(visit) => scripting::back(core, *visit),
                 Answer::Transaction(message) => {
                     core.engine.receive(from as ShardId, message);
                     act(core);

@@ -416,14 +416,14 @@ pub fn eval(host: &mut Host<'_>) -> Result<(), Error> {
     let wanders = call.habit.wanders && !core.alone;
     match only {
         Some(shard) if shard == core.me && !wanders => {
-            if let Some(want) = blocked(core, &call, args) {
-                if client.granted.is_none() {
-                    let waiter = core.park(want);
-                    core.parked
-                        .insert(waiter, Parked::Client(Sender::of(client)));
-                    client.held = Some(Held::Locked);
-                    return Ok(());
-                }
+            if client.granted.is_none()
+                && let Some(want) = blocked(core, &call, args)
+            {
+                let waiter = core.park(want);
+                let sender = Sender::of(client);
+                core.parked.insert(waiter, Parked::Client(sender));
+                client.held = Some(Held::Locked);
+                return Ok(());
             }
             let waiter = client.granted.take();
             let site = Site::of(client, host.reply.protocol());
@@ -544,14 +544,14 @@ fn run_visit(core: &mut Core, from: usize, mut visit: Box<Visit>) {
 }
 
 /// A script has come back from the shard of its keys.
-pub fn back(core: &mut Core, visit: Box<Visit>) {
+pub fn back(core: &mut Core, visit: Visit) {
     let Visit {
         sender,
         silent,
         parcel,
         call,
         wanders,
-    } = *visit;
+    } = visit;
     core.scripting.note(&call, !wanders);
     let there = core
         .clients

@@ -3,6 +3,7 @@
 use crate::clients::Client;
 use crate::core::{Core, Host, HostHandler};
 use crate::pubsub::{self, Change, Kind};
+use crate::remote::Request;
 use crate::remote::parcel::Sender;
 use crate::remote::survey::{self, Finding, Findings, Topic, Whom};
 use command::keyspec::{KeyFlags, KeySpec};
@@ -305,6 +306,19 @@ fn confirmed(host: &mut Host<'_>, _: Findings) -> Outcome {
 fn publish(host: &mut Host<'_>, kind: Kind) -> Outcome {
     let (channel, payload) = (host.args.get(1), host.args.get(2));
     let owner = pubsub::owner(host.core, channel);
+    if owner != host.core.me && host.client.is_script() {
+        // It cannot wait, but knows who listens.
+        let receivers = host.core.pubsub.heard_by(kind, channel);
+        let message = pubsub::Message {
+            kind,
+            channel: channel.into(),
+            payload: payload.into(),
+        };
+        let request = Request::Publish(Box::new(message));
+        host.core.node.send_request(owner, request);
+        host.reply.int(receivers as i64);
+        return Ok(Effect::Read);
+    }
     if owner != host.core.me {
         return survey::ask(host, Whom::One(owner), Topic::Publish(kind), published);
     }
