@@ -333,9 +333,11 @@ impl Plan {
         loop {
             if let Some(mut gathering) = self.gathering.take() {
                 if gathering.out.is_empty() && !gathering.combined {
-                    match std::mem::take(&mut gathering.searches) {
-                        true => gathering.search(core),
-                        false => gathering.combine(core),
+                    if std::mem::take(&mut gathering.searches) {
+                        gathering.search(core);
+                    }
+                    if gathering.out.is_empty() {
+                        gathering.combine(core);
                     }
                 }
                 if let Some(mut errand) = gathering.out.pop_front() {

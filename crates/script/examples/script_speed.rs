@@ -1,5 +1,5 @@
 //! Nanoseconds of a script with a host that answers at once: `cargo run --release -p shoal-script
-//! --example speed`.
+//! --example script_speed`.
 
 use resp::{Protocol, Reply};
 use script::{Error, Script, Turn, Vm, VmOptions};
