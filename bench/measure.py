@@ -4,6 +4,7 @@ What `compare` and `scaling` have in common: data sets, workloads, CPU per reque
 module does not know which servers are compared, nor what the figures ought to be.
 """
 
+import hashlib
 import os
 import platform
 import re
@@ -66,6 +67,15 @@ class Elements:
             yield encode(*words)
 
 
+# A script of one call, and one of a thousand.
+GET_SCRIPT = "return redis.call('get',KEYS[1])"
+LONG_SCRIPT = "for i=1,1000 do redis.call('get',KEYS[1]) end return 1"
+
+
+def sha1(script):
+    return hashlib.sha1(script.encode()).hexdigest()
+
+
 FIELD = "fld:__rand_int__"
 MEMBER = "mbr:__rand_int__"
 
@@ -92,6 +102,8 @@ class Workload:
     command: tuple
     clients: int = 50
     pipeline: int = 1
+    # What is loaded before, for EVALSHA.
+    script: str = ""
 
 
 @dataclass
@@ -181,6 +193,8 @@ def check_answer(server, workload):
     """The load generator counts error replies like any other: one command is looked at."""
     key = f"key:{0:012d}"
     with server.connect() as connection:
+        if workload.script:
+            connection.call("SCRIPT", "LOAD", workload.script)
         number = f"{0:012d}"
         words = (key if part == KEY else part.replace("__rand_int__", number)
                  for part in workload.command)

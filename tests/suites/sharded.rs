@@ -7,6 +7,7 @@ const SHARDS: usize = harness::server::SEVERAL;
 
 mod admin;
 mod bitmap;
+mod blocking;
 mod clients;
 mod config;
 mod connection;
@@ -24,6 +25,7 @@ mod notify;
 mod protocol;
 mod pubsub;
 mod scan;
+mod scripts;
 mod server;
 mod set;
 mod slowlog;

@@ -4,10 +4,13 @@ use crate::core::{Host, HostHandler};
 use crate::remote::survey::{self, Finding, Findings, Topic, Whom};
 use crate::scripting::{self, Texts};
 use ::script::{Library, Script};
+use command::introspect;
 use command::keyspec::{KeyFlags, KeySpec};
 use command::spec::{Argument, ArgumentKind as Kind};
 use command::table::Row;
-use command::{Effect, Error, Flags, Outcome, Spec, introspect};
+use command::{Effect, Error, Flags, Outcome, Spec};
+use persist::dump;
+use persist::encode::{Compression, Encoder};
 use resp::Reply;
 use std::time::Duration;
 use store::glob;
@@ -20,6 +23,9 @@ const RUNS: Flags = Flags::NOSCRIPT
     .or(Flags::SKIP_MONITOR)
     .or(Flags::NO_MANDATORY_KEYS)
     .or(Flags::MOVABLEKEYS);
+
+/// Of what waits for the end of CLIENT PAUSE WRITE.
+const MAY_WRITE: Flags = RUNS.or(Flags::MAY_REPLICATE);
 
 const fn keys(flags: KeyFlags, notes: &'static str) -> [KeySpec; 1] {
     [KeySpec {
@@ -64,6 +70,7 @@ const ROW: Spec = Spec {
 static EVAL: Spec = Spec {
     name: "eval",
     since: "2.6.0",
+    flags: MAY_WRITE,
     keys: &ANY,
     summary: "Runs a script.",
     arguments: &OF_SCRIPT,
@@ -72,6 +79,7 @@ static EVAL: Spec = Spec {
 static EVALSHA: Spec = Spec {
     name: "evalsha",
     since: "2.6.0",
+    flags: MAY_WRITE,
     keys: &SHA_ANY,
     summary: "Runs a script that the server knows.",
     arguments: &OF_SHA,
@@ -95,6 +103,7 @@ static EVALSHA_RO: Spec = Spec {
 };
 static FCALL: Spec = Spec {
     name: "fcall",
+    flags: MAY_WRITE,
     keys: &ANY,
     summary: "Calls a function.",
     complexity: "That of the function.",
@@ -246,6 +255,13 @@ static FUNCTION_DELETE: Spec = Spec {
     arguments: &[Argument::new("library-name", Kind::String)],
     ..CHANGES
 };
+static FUNCTION_DUMP: Spec = Spec {
+    name: "dump",
+    arity: 2,
+    summary: "Answers all libraries as a payload for FUNCTION RESTORE.",
+    complexity: "O(N) with N the functions.",
+    ..OF_LIBRARIES
+};
 static FUNCTION_FLUSH: Spec = Spec {
     name: "flush",
     arity: -2,
@@ -296,6 +312,26 @@ static FUNCTION_LOAD: Spec = Spec {
     ],
     ..CHANGES
 };
+static FUNCTION_RESTORE: Spec = Spec {
+    name: "restore",
+    arity: -3,
+    flags: Flags::NOSCRIPT.or(Flags::WRITE).or(Flags::DENYOOM),
+    summary: "Creates the libraries of a payload.",
+    complexity: "O(N) with N the functions in the payload.",
+    arguments: &[
+        Argument::new("serialized-value", Kind::String),
+        Argument::one_of(
+            "policy",
+            &[
+                Argument::token("flush", "FLUSH"),
+                Argument::token("append", "APPEND"),
+                Argument::token("replace", "REPLACE"),
+            ],
+        )
+        .optional(),
+    ],
+    ..CHANGES
+};
 static FUNCTION_STATS: Spec = Spec {
     name: "stats",
     arity: 2,
@@ -319,11 +355,13 @@ pub fn rows() -> Vec<Row<HostHandler>> {
         Row::command(&FCALL_RO, eval),
         Row::container(&FUNCTION),
         Row::subcommand("function", &FUNCTION_DELETE, function_delete),
+        Row::subcommand("function", &FUNCTION_DUMP, function_dump),
         Row::subcommand("function", &FUNCTION_FLUSH, function_flush),
         Row::subcommand("function", &FUNCTION_HELP, |host| help(host, "function")),
         Row::subcommand("function", &FUNCTION_KILL, |host| kill(host, true)),
         Row::subcommand("function", &FUNCTION_LIST, function_list),
         Row::subcommand("function", &FUNCTION_LOAD, function_load),
+        Row::subcommand("function", &FUNCTION_RESTORE, function_restore),
         Row::subcommand("function", &FUNCTION_STATS, function_stats),
         Row::container(&SCRIPT),
         Row::subcommand("script", &SCRIPT_DEBUG, script_debug),
@@ -496,6 +534,81 @@ fn create(texts: &mut Texts, library: &Library, replace: bool) -> Result<(), Err
     texts
         .libraries
         .insert(library.name().to_vec(), library.clone());
+    Ok(())
+}
+
+fn function_dump(host: &mut Host<'_>) -> Outcome {
+    let mut encoder = Encoder::new(Compression::Lzf);
+    let texts = host.core.process.scripts.texts();
+    let codes = texts.libraries.values().map(Library::code);
+    host.reply.bulk(dump::write_functions(&mut encoder, codes));
+    Ok(Effect::Read)
+}
+
+/// What becomes of the libraries that are there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Policy {
+    Append,
+    Flush,
+    Replace,
+}
+
+fn function_restore(host: &mut Host<'_>) -> Outcome {
+    let args = host.args;
+    if args.len() > 4 {
+        return Err(Error::showing(
+            "ERR unknown subcommand or wrong number of arguments for '",
+            args.get(1),
+            "'. Try FUNCTION HELP.",
+        ));
+    }
+    let policy = match args.opt(3) {
+        None => Policy::Append,
+        Some(_) if args.is(3, "append") => Policy::Append,
+        Some(_) if args.is(3, "flush") => Policy::Flush,
+        Some(_) if args.is(3, "replace") => Policy::Replace,
+        Some(_) => {
+            return Err(Error::fixed(
+                "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+            ));
+        }
+    };
+    let payload = dump::Payload::check(args.get(2))
+        .map_err(|_| Error::fixed("ERR DUMP payload version or checksum are wrong"))?;
+    let codes = payload.functions().map_err(|error| match error {
+        persist::error::Error::Unknown(_) => Error::fixed("ERR given type is not a function"),
+        _ => Error::fixed("ERR failed loading the given functions payload"),
+    })?;
+    let mut new = Texts::default();
+    for code in codes {
+        let library = host.core.scripting.vm()?.load_library(&code, LOAD_LIMIT);
+        create(&mut new, &library.map_err(failed)?, false)?;
+    }
+    let shared = &host.core.process.scripts;
+    join(&mut shared.texts(), new, policy)?;
+    shared.turn();
+    host.reply.ok();
+    Ok(Effect::Read)
+}
+
+/// Adds libraries to those that are there, all or none.
+fn join(texts: &mut Texts, new: Texts, policy: Policy) -> Result<(), Error> {
+    let mut joined = Texts::default();
+    if policy != Policy::Flush {
+        joined.libraries = texts.libraries.clone();
+    }
+    for library in new.libraries.values() {
+        let name = library.name();
+        if policy == Policy::Replace {
+            joined.libraries.remove(name);
+        } else if joined.libraries.contains_key(name) {
+            return Err(Error::showing("ERR Library ", name, " already exists"));
+        }
+    }
+    for library in new.libraries.values() {
+        create(&mut joined, library, false)?;
+    }
+    texts.libraries = joined.libraries;
     Ok(())
 }
 
