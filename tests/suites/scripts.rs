@@ -87,7 +87,10 @@ fn a_slow_script_can_be_killed_until_it_writes() {
     let script = "redis.call('SET', KEYS[1], '2') for i = 1, 4e7 do end return 1";
     let mut client = slow(&server, &mut admin, script, "b");
     let reply = admin.line("SCRIPT KILL").shown();
-    assert!(reply.starts_with("-UNKILLABLE") || reply.starts_with("-NOTBUSY"), "{reply}");
+    assert!(
+        reply.starts_with("-UNKILLABLE") || reply.starts_with("-NOTBUSY"),
+        "{reply}"
+    );
     assert_eq!(client.read(), Value::Int(1));
     assert_eq!(admin.line("GET b"), Value::bulk("2"));
 }

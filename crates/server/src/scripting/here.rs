@@ -167,7 +167,7 @@ impl Own {
 /// Whether a script that began then runs for too long.
 pub fn is_slow(core: &Core, started: Instant) -> bool {
     let most = core.config.busy_reply_threshold();
-    most > 0 && started.elapsed() >= Duration::from_millis(most)
+    !core.scripting.in_exec && most > 0 && started.elapsed() >= Duration::from_millis(most)
 }
 
 fn drive(core: &mut Core, call: &Call, machine: &mut Machine, own: &mut Own) -> Ran {
@@ -327,6 +327,7 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
     } else {
         let process = Arc::clone(&core.process);
         host.reply.array(queue.len());
+        core.scripting.in_exec = true;
         for at in 0..queue.len() {
             let (entry, args) = queue.command(at);
             let entry = &process.table.entries()[entry];
@@ -342,6 +343,7 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
             }
         }
     }
+    core.scripting.in_exec = false;
     multi::release(core, watched);
     core.stock.put_parcel(queue);
 }

@@ -161,6 +161,8 @@ pub struct Scripting {
     pub paused: Vec<TxId>,
     /// Programs of this shard that have run for too long.
     pub slow: usize,
+    /// The script is one of the commands of an EXEC, which runs in one go.
+    in_exec: bool,
     /// The program that was made last of a script.
     adopted: Option<TxId>,
 }

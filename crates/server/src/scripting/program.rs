@@ -133,15 +133,8 @@ pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Be
     let mut items = Box::<Parcel>::default();
     items.db = site.db;
     items.reply.set_protocol(site.protocol);
-    items.push(
-        begun
-            .running
-            .client
-            .session
-            .last_command
-            .unwrap_or_default(),
-        args,
-    );
+    let entry = core.process.table.find(args.get(0));
+    items.push(entry.map_or(0, |entry| entry.index), args);
     if begun.undoable {
         core.scripting.saved.insert(tx, begun.saved);
     }
@@ -402,6 +395,12 @@ impl Program {
         let process = Arc::clone(&core.process);
         let (entry, args) = self.items.command(self.item);
         let entry = &process.table.entries()[entry];
+        if is_about_connection(entry) {
+            let error = Error::fixed(
+                "ERR This command cannot be queued beside scripts when there are several shards",
+            );
+            return core.reply_error(&mut self.reply, &error);
+        }
         let mut client = core.scripting.take_client(core.now_ms());
         client.db = self.db;
         run_for_script(core, &mut client, &mut self.reply, entry.index, args);
@@ -412,6 +411,12 @@ impl Program {
         }
         core.scripting.client = Some(client);
     }
+}
+
+/// Whether a command is about its client, which waits for the program.
+fn is_about_connection(entry: &Entry<HostHandler>) -> bool {
+    const NOT: &[&str] = &["ping", "echo", "select", "publish", "spublish"];
+    matches!(entry.spec.group, "connection" | "pubsub") && !NOT.contains(&entry.spec.name)
 }
 
 fn start(core: &mut Core, args: Args<'_>, db: usize) -> Result<Running, Error> {
