@@ -263,6 +263,27 @@ fn memory_section(page: &mut Page<'_>) {
     page.line("allocator_allocated", figures.used);
     page.line("allocator_active", figures.active);
     page.line("allocator_resident", figures.resident);
+    let texts = page.core.process.scripts.texts();
+    let (scripts, script_bytes) = texts.scripts().fold((0, 0), |(n, bytes), script| {
+        (n + 1, bytes + script.body().len())
+    });
+    let libraries = texts.libraries.values();
+    let code: usize = libraries.clone().map(|library| library.code().len()).sum();
+    let functions: usize = libraries.map(|library| library.functions().len()).sum();
+    let library_count = texts.libraries.len();
+    drop(texts);
+    // One machine runs both.
+    let machines = page.report.scripts;
+    page.line("used_memory_vm_eval", machines);
+    page.bytes("used_memory_lua", machines);
+    page.line("used_memory_scripts_eval", script_bytes);
+    page.line("number_of_cached_scripts", scripts);
+    page.line("number_of_functions", functions);
+    page.line("number_of_libraries", library_count);
+    page.line("used_memory_vm_functions", 0);
+    page.bytes("used_memory_vm_total", machines);
+    page.line("used_memory_functions", code);
+    page.bytes("used_memory_scripts", script_bytes + code);
     page.bytes("total_system_memory", memory::machine());
     page.bytes("maxmemory", limit as usize);
     page.line("maxmemory_policy", String::from_utf8_lossy(&policy));

@@ -26,6 +26,8 @@ pub struct Report {
     pub channels: [usize; 2],
     /// Keys that tracking clients have read, and readers of each together.
     pub tracked: [usize; 2],
+    /// Bytes of the machines that run scripts.
+    pub scripts: usize,
     pub peak_memory: usize,
     /// Bytes in use when the last shard started.
     pub startup_memory: usize,
@@ -138,6 +140,7 @@ impl Report {
             clients,
             channels: [Kind::Channel, Kind::Sharded].map(|kind| core.pubsub.counted(kind).count()),
             tracked: [core.tracking.keys(), core.tracking.items()],
+            scripts: core.scripting.memory(),
             peak_memory: stats.peak_memory,
             startup_memory: core.startup_memory,
             rates,
@@ -175,6 +178,7 @@ impl Report {
         self.keys.expired += other.keys.expired;
         self.keys.expired_fields += other.keys.expired_fields;
         self.changes += other.changes;
+        self.scripts += other.scripts;
         for (db, more) in self.databases.iter_mut().zip(&other.databases) {
             db.add(more);
         }
