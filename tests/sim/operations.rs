@@ -256,6 +256,7 @@ impl World {
                 9 => Call::ReadAll(self.random.below(self.layout.shards)),
                 10 => Call::Pause,
                 _ if self.random.one_in(4) => Call::Abort,
+                _ if self.random.one_in(4) => Call::Press,
                 _ => Call::Read(key),
             });
         }

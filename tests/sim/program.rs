@@ -13,6 +13,8 @@ pub enum Call {
     ReadAll(usize),
     Pause,
     Abort,
+    /// Begins again with the right to press, the first time that it comes here.
+    Press,
 }
 
 pub struct Script {
@@ -23,6 +25,7 @@ pub struct Script {
     pub base: Value,
     at: usize,
     lengths: u64,
+    pressed: bool,
     pub seen: Vec<(Key, Vec<Value>)>,
     pub wrote: Vec<(Key, Value)>,
 }
@@ -36,6 +39,7 @@ impl Script {
             base,
             at: 0,
             lengths: 0,
+            pressed: false,
             seen: Vec::new(),
             wrote: Vec::new(),
         }
@@ -62,6 +66,9 @@ impl Program<Work> for Script {
             }
             Answer::Resumed => {}
         }
+        while self.pressed && matches!(self.calls.get(self.at), Some(Call::Press)) {
+            self.at += 1;
+        }
         let Some(call) = self.calls.get(self.at) else {
             return Step::Done;
         };
@@ -78,6 +85,10 @@ impl Program<Work> for Script {
             Call::ReadAll(shard) => (shard, Cmd::ReadAll),
             Call::Pause => return Step::Pause,
             Call::Abort => return Step::Abort,
+            Call::Press => {
+                self.pressed = true;
+                return Step::Press;
+            }
         };
         Step::Call {
             shard: shard as ShardId,

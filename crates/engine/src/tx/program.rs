@@ -25,7 +25,7 @@ pub enum Step<P> {
     /// Nothing yet; the host gives a later step by itself. A program must not wait for a client like
     /// this: it has locks.
     Pause,
-    /// Undo everything, and begin again with the right to press.
+    /// Undo everything, and begin again with the right to press; or go on, if it has that already.
     Press,
     /// Commit.
     Done,
@@ -38,7 +38,7 @@ pub enum Answer<P> {
     /// From the beginning. Whatever an earlier attempt has learnt did not happen.
     Start,
     Value(P),
-    /// Nothing new: the host goes on after [`Step::Pause`]. Engines do not give this answer.
+    /// Nothing new: the host goes on after [`Step::Pause`], or the program has the right to press already.
     Resumed,
 }
 
@@ -123,6 +123,11 @@ impl<P> Engine<P> {
                 want.normalise();
                 self.call(tx, shard, want, payload);
             }
+            Step::Press if home.pressing => self.actions.push_back(Action::Step {
+                tx,
+                attempt,
+                answer: Answer::Resumed,
+            }),
             Step::Press => {
                 let patience = self.patience;
                 let home = self.homes.get(tx);
