@@ -237,10 +237,14 @@ pub fn is_script(entry: &Entry<HostHandler>) -> bool {
 impl Call {
     /// Finds out what a command runs.
     pub fn parse(core: &mut Core, args: Args<'_>) -> Result<Call, Error> {
-        let name = args.get(0).to_ascii_lowercase();
+        let name = args.get(0);
+        let begins = |word: &[u8]| {
+            let begin = name.get(..word.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+        };
         let process = Arc::clone(&core.process);
         core.scripting.refresh(&process.scripts);
-        let is_function = name.starts_with(b"fcall");
+        let is_function = begins(b"fcall");
         // A function that is not there is said before anything else.
         let function = match is_function {
             true => Some(core.scripting.function(&process.scripts, args.get(1))?),
@@ -258,14 +262,15 @@ impl Call {
         let Ok(keys) = usize::try_from(keys) else {
             return Err(Error::fixed("ERR Number of keys can't be negative"));
         };
-        let mut read_only = name.ends_with(b"_ro");
+        let end = name.get(name.len().saturating_sub(3)..);
+        let mut read_only = end.is_some_and(|end| end.eq_ignore_ascii_case(b"_ro"));
         let (source, flags, is_plain, habit) = match function {
             Some((library, flags, habit)) => {
                 let source = Source::Function(library, args.get(1).to_vec());
                 (source, flags, false, habit)
             }
             None => {
-                let (script, habit) = match name.starts_with(b"evalsha") {
+                let (script, habit) = match begins(b"evalsha") {
                     true => core.scripting.by_sha(&process.scripts, args.get(1))?,
                     false => core.scripting.by_text(&process.scripts, args.get(1))?,
                 };
@@ -346,7 +351,8 @@ impl Scripting {
 
     fn by_sha(&mut self, shared: &Shared, sha: &[u8]) -> Result<(Script, Habit), Error> {
         const MISSING: Error = Error::fixed("NOSCRIPT No matching script. Please use EVAL.");
-        let sha: Sha = sha.to_ascii_lowercase().try_into().map_err(|_| MISSING)?;
+        let mut sha: Sha = sha.try_into().map_err(|_| MISSING)?;
+        sha.make_ascii_lowercase();
         if let Some(known) = self.known.get(&sha) {
             return Ok(known.clone());
         }
