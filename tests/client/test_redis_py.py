@@ -250,3 +250,69 @@ def test_a_client_comes_back_after_its_connection_was_closed(client, server, pro
     assert other.ping() is True
     assert other.client_id() != ident
     other.close()
+
+
+def test_transactions(client, server, protocol):
+    with client.pipeline(transaction=True) as pipe:
+        assert pipe.set("a", 1).incr("b").mget("a", "b", "c").execute() == [True, 1, ["1", "1", None]]
+    other = redis.Redis(port=server.port, protocol=protocol, decode_responses=True)
+    with client.pipeline() as pipe:
+        pipe.watch("a", "x", "y")
+        other.set("y", 1)
+        pipe.multi()
+        pipe.set("a", 2)
+        with pytest.raises(redis.WatchError):
+            pipe.execute()
+    assert client.get("a") == "1"
+
+    def add(pipe):
+        before = int(pipe.get("a"))
+        pipe.multi()
+        pipe.set("a", before + 5)
+
+    client.transaction(add, "a")
+    assert client.get("a") == "6"
+    other.close()
+
+
+def test_waiting(client, server, protocol):
+    other = redis.Redis(port=server.port, protocol=protocol, decode_responses=True)
+    push = threading.Timer(0.05, lambda: other.rpush("q2", "x"))
+    push.start()
+    assert client.blpop(["q1", "q2", "q3"], timeout=10) in [("q2", "x"), ["q2", "x"]]
+    push.join()
+    assert client.brpop("q1", timeout=0.02) is None
+    add = threading.Timer(0.05, lambda: other.xadd("s", {"f": "v"}))
+    add.start()
+    assert len(client.xread({"s": "$"}, block=10_000)) == 1
+    add.join()
+    other.close()
+
+
+def test_lock_and_scripts(client):
+    with client.lock("guard", timeout=10):
+        assert client.lock("guard", timeout=10).acquire(blocking=False) is False
+    assert client.exists("guard") == 0
+    count = client.register_script(
+        "for i = 1, ARGV[1] do redis.call('incr', 'n:' .. i % 7) end return redis.call('dbsize')"
+    )
+    assert count(args=[20]) == 7
+    client.script_flush()
+    assert count(args=[20]) == 7
+    client.function_load(
+        "#!lua name=lib\nredis.register_function('twice', function(keys) "
+        "return redis.call('incrby', keys[1], 2) end)",
+        replace=True,
+    )
+    assert client.fcall("twice", 1, "n") == 2
+
+
+def test_publish_and_subscribe(client):
+    with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe("news")
+        pubsub.psubscribe("n*")
+        while pubsub.get_message(timeout=0.2):
+            pass
+        assert client.eval("return redis.call('publish', 'news', 'hello')", 0) == 2
+        got = [pubsub.get_message(timeout=5) or pubsub.get_message(timeout=5) for _ in range(2)]
+        assert sorted(message["type"] for message in got) == ["message", "pmessage"]
