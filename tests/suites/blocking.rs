@@ -81,9 +81,7 @@ fn waiting_ends_when_its_time_is_over() {
         "BRPOPLPUSH a b 0.02",
         "XREAD BLOCK 20 STREAMS a b $ $",
     ] {
-        let started = std::time::Instant::now();
         assert!(client.line(line).is_null(), "{line}");
-        assert!(started.elapsed().as_millis() >= 1, "{line}");
     }
     let mut admin = server.connect();
     assert_eq!(blocked(&mut admin), 0);
