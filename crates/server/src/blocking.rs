@@ -20,6 +20,7 @@ use crate::remote::{self, Pass, form_of, is_silent, tx};
 use crate::scripting;
 use crate::tracking;
 use command::blocking::Wait;
+use command::context::Settings;
 use command::table::Entry;
 use command::{Blocking, Context, Effect, Form};
 use engine::locks::{Mode, Name};
@@ -28,6 +29,7 @@ use engine::{ClaimId, Spot};
 use resp::{Args, Pack, Reply};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use store::Shard;
 use store::watch::Change;
 
 /// A client's wait.
@@ -249,23 +251,12 @@ pub fn look(core: &mut Core, spot: Spot) {
         let Some((_, call)) = calls.into_iter().find(|(of, _)| *of == spot) else {
             return false;
         };
-        let (entry, args) = call.command(0);
-        let entry = &process.table.entries()[entry];
+        let entry = &process.table.entries()[call.command(0).0];
         // All pops of a kind find the same.
         if in_vain == Some(entry.index) {
             return false;
         }
-        let context = &mut Context {
-            shard: &mut core.shard,
-            db: call.db,
-            args,
-            hash: None,
-            warm: false,
-            reply: &mut Reply::default(),
-            settings: &core.settings,
-        };
-        let blocking = entry.spec.blocking;
-        let is_ready = blocking.is_some_and(|blocking| (blocking.ready)(context));
+        let is_ready = is_ready(&mut core.shard, &core.settings, entry, call);
         if !is_ready && entry.spec.group != "stream" {
             in_vain = Some(entry.index);
         }
@@ -275,19 +266,21 @@ pub fn look(core: &mut Core, spot: Spot) {
 }
 
 /// Whether there is something for a call of one key.
-fn is_ready(core: &mut Core, call: &Parcel) -> bool {
-    let process = Arc::clone(&core.process);
-    let (entry, args) = call.command(0);
-    let blocking = process.table.entries()[entry].spec.blocking;
-    blocking.is_some_and(|blocking| {
+fn is_ready(
+    shard: &mut Shard,
+    settings: &Settings,
+    entry: &Entry<HostHandler>,
+    call: &Parcel,
+) -> bool {
+    entry.spec.blocking.is_some_and(|blocking| {
         (blocking.ready)(&mut Context {
-            shard: &mut core.shard,
+            shard,
             db: call.db,
-            args,
+            args: call.command(0).1,
             hash: None,
             warm: false,
             reply: &mut Reply::default(),
-            settings: &core.settings,
+            settings,
         })
     })
 }
@@ -302,7 +295,11 @@ pub fn serve(core: &mut Core, spot: Spot, claim: ClaimId, time_ms: i64) {
     let mut spot_served = spot;
     for (of, parcel) in calls {
         let is_first = served.is_none()
-            && (of == spot || core.engine.may_serve(of) && is_ready(core, &parcel));
+            && (of == spot || {
+                let entry = &process.table.entries()[parcel.command(0).0];
+                core.engine.may_serve(of)
+                    && is_ready(&mut core.shard, &core.settings, entry, &parcel)
+            });
         if is_first {
             spot_served = of;
             served = Some(parcel);
@@ -366,8 +363,7 @@ pub fn woken(core: &mut Core, claim: ClaimId, parcel: Box<Parcel>) {
         }
         return;
     };
-    let there = core.clients.get(conn).is_some_and(|c| c.id == id);
-    let Some(mut client) = there.then(|| core.clients.take(conn)).flatten() else {
+    let Some(mut client) = core.clients.take_if(conn, id) else {
         return core.stock.put_parcel(parcel);
     };
     if let Some(blocked) = client.blocked.take() {
@@ -507,8 +503,7 @@ pub fn expire(core: &mut Core) {
 /// Ends a client's wait with an error, or as if its time were over; false if it does not wait.
 fn unblock(core: &mut Core, sender: Sender, error: Option<&[u8]>) -> bool {
     let Sender { conn, client: id } = sender;
-    let there = core.clients.get(conn).is_some_and(|c| c.id == id);
-    let Some(mut client) = there.then(|| core.clients.take(conn)).flatten() else {
+    let Some(mut client) = core.clients.take_if(conn, id) else {
         return false;
     };
     let ended = end(core, &mut client);

@@ -383,6 +383,12 @@ impl Clients {
         self.slots.get_mut(conn.0 as usize)?.take()
     }
 
+    /// Takes out a client, unless another has its connection's number now.
+    pub fn take_if(&mut self, conn: ConnId, id: u64) -> Option<Box<Client>> {
+        self.get(conn).filter(|client| client.id == id)?;
+        self.take(conn)
+    }
+
     #[inline]
     pub fn put(&mut self, client: Box<Client>) {
         let slot = client.conn.0 as usize;

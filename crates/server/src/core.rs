@@ -217,6 +217,8 @@ pub struct Core {
     pub notices: Notices,
     /// What has happened to keys, empty between its uses.
     pub events: Vec<Event>,
+    /// A script runs: who is to hear of what happens to keys hears of it when it has ended.
+    pub holds_news: bool,
     /// What has happened to keys by something that may be undone, while that runs.
     pub held_events: Option<Vec<Event>>,
     pub afloat: Afloat,
@@ -274,6 +276,7 @@ impl Core {
             pubsub: PubSub::default(),
             notices: Notices::default(),
             events: Vec::new(),
+            holds_news: false,
             held_events: None,
             afloat: Afloat::default(),
             stock: Stock::new(me),

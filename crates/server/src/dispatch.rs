@@ -512,6 +512,9 @@ fn perform_data(
 #[cold]
 #[inline(never)]
 pub fn note_news(core: &mut Core) {
+    if core.holds_news {
+        return;
+    }
     if core.shard.has_logged() {
         blocking::note_changes(core);
     }

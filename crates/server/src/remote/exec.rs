@@ -454,8 +454,7 @@ pub fn finish(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, out
     }
     exec.arrive(core);
     let Sender { conn, client: id } = exec.sender;
-    let there = core.clients.get(conn).is_some_and(|c| c.id == id);
-    let Some(mut client) = there.then(|| core.clients.take(conn)).flatten() else {
+    let Some(mut client) = core.clients.take_if(conn, id) else {
         return exec.dispose(core);
     };
     client.transaction = None;

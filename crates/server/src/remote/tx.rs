@@ -710,8 +710,7 @@ fn finish_waiting(
     command.push(pending.entry, whole.command(0).1);
     core.stock.put_parcel(whole);
     let Sender { conn, client: id } = pending.sender;
-    let there = core.clients.get(conn).is_some_and(|c| c.id == id);
-    let Some(mut client) = there.then(|| core.clients.take(conn)).flatten() else {
+    let Some(mut client) = core.clients.take_if(conn, id) else {
         return blocking::abandon(core, claim);
     };
     client.transaction = None;

@@ -7,7 +7,6 @@ use crate::clients::Client;
 use crate::commandlog::{By, Source};
 use crate::core::{Core, Host};
 use crate::dispatch::{self, Perform, Watch};
-use crate::notify;
 use crate::remote::exec::{are_as_seen, run_host};
 use crate::remote::parcel::Parcel;
 use crate::remote::route::To;
@@ -94,14 +93,10 @@ pub fn run(
         started: Instant::now(),
     };
     let changes = core.shard.changes();
-    if !core.alone {
-        core.held_events = Some(Vec::new());
-    }
+    // Whoever waits for a key would have it locked before the script comes to it again.
+    let held_before = std::mem::replace(&mut core.holds_news, true);
     let ran = drive(core, call, &mut machine, &mut own);
-    let events = core.held_events.take().unwrap_or_default();
-    if ran != Ran::Wanders {
-        notify::publish_all(core, &events);
-    }
+    core.holds_news = held_before;
     if ran == Ran::Slow {
         let wrote = core.shard.changes() != changes;
         let Own {
@@ -123,14 +118,17 @@ pub fn run(
             undoable,
         };
         program::adopt(core, site, args, whom(), ran);
+        dispatch::note_news(core);
         return Ran::Slow;
     }
     core.scripting.client = Some(own.client);
     if ran == Ran::Wanders {
-        core.held_events = Some(Vec::new());
         put_back(core, own.saved);
         note_undone(core);
         return ran;
+    }
+    if core.shard.has_news() {
+        dispatch::note_news(core);
     }
     if machine.turn() == Some(Turn::Failed) {
         let error = Error::bytes(machine.error());
@@ -328,6 +326,7 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
         let process = Arc::clone(&core.process);
         host.reply.array(queue.len());
         core.scripting.in_exec = true;
+        core.holds_news = true;
         for at in 0..queue.len() {
             let (entry, args) = queue.command(at);
             let entry = &process.table.entries()[entry];
@@ -344,6 +343,10 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
         }
     }
     core.scripting.in_exec = false;
+    core.holds_news = false;
+    if core.shard.has_news() {
+        dispatch::note_news(core);
+    }
     multi::release(core, watched);
     core.stock.put_parcel(queue);
 }

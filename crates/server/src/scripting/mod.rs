@@ -561,11 +561,7 @@ pub fn back(core: &mut Core, visit: Visit) {
         wanders,
     } = visit;
     core.scripting.note(&call, !wanders);
-    let there = core
-        .clients
-        .get(sender.conn)
-        .is_some_and(|c| c.id == sender.client);
-    let Some(mut client) = there.then(|| core.clients.take(sender.conn)).flatten() else {
+    let Some(mut client) = core.clients.take_if(sender.conn, sender.client) else {
         return core.stock.put_parcel(parcel);
     };
     client.script = false;
@@ -751,13 +747,13 @@ pub fn save_part(core: &mut Core, tx: TxId, parcel: &Parcel) -> bool {
 pub fn undo(core: &mut Core, tx: TxId) {
     core.scripting.events.remove(&tx);
     let saved = core.scripting.saved.remove(&tx).unwrap_or_default();
-    core.held_events = Some(Vec::new());
     put_back(core, saved);
     note_undone(core);
 }
 
 /// What undoing does to keys is nothing that has happened, but for those who wait for them.
 fn note_undone(core: &mut Core) {
+    core.held_events = Some(Vec::new());
     if core.shard.has_news() {
         dispatch::note_news(core);
     }
