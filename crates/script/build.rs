@@ -6,7 +6,7 @@ mod edits;
 
 use edits::{EDITS, USERS};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::{env, fs};
 
 /// Lua without what touches files, processes and its own insides, and without main programs.
@@ -80,21 +80,14 @@ fn write(path: &Path, text: &str) {
 }
 
 /// Where cargo has put the sources of Lua 5.1. The crate has no function that says so, but cargo
-/// tells where each crate's manifest is.
+/// tells where each crate's manifest is. It wants all of the workspace's dependencies for that, those of
+/// the tests too, and fetches what a build has not needed so far.
 fn lua_directory() -> PathBuf {
-    let target = variable("TARGET");
-    let output = Command::new(variable("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--offline",
-            "--filter-platform",
-            &target,
-        ])
-        .current_dir(variable("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo runs");
+    let offline = metadata(&["--offline"]);
+    let output = match offline.status.success() {
+        true => offline,
+        false => metadata(&[]),
+    };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let manifest = text
         .split("\"manifest_path\":\"")
@@ -112,6 +105,16 @@ fn lua_directory() -> PathBuf {
             )
         });
     manifest.with_file_name("lua-5.1.5")
+}
+
+fn metadata(network: &[&str]) -> Output {
+    Command::new(variable("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(["--filter-platform", &variable("TARGET")])
+        .args(network)
+        .current_dir(variable("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs")
 }
 
 fn copy_files(from: &Path, to: &Path) {
