@@ -88,6 +88,7 @@ impl Shard {
             Some((value_type, word)) if value_type == T::TYPE => word,
             _ => return Err(WrongType),
         };
+        self.before_change(db, hash);
         Ok(Open {
             shard: self,
             db,

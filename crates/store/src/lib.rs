@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod collection;
+pub mod cut;
 pub mod dict;
 pub mod double;
 pub mod element;
@@ -33,6 +34,7 @@ pub mod watch;
 pub mod zset;
 
 pub use collection::Open;
+pub use cut::Sink;
 pub use element::Element;
 pub use entry::{Blob, Str};
 pub use event::{Class, Event};

@@ -66,6 +66,8 @@ impl Shard {
         if self.is_due(entry) {
             return None;
         }
+        // It may be changed where it goes.
+        self.before_change(db, key.hash);
         self.note_expiry(entry);
         let value = match entry.word() {
             Some((value_type, word)) => Lent::Word(value_type, word),
@@ -94,6 +96,7 @@ impl Shard {
     /// Makes a key hold what was lent, or nothing. Whatever it held is removed, but for a collection
     /// that this shard has lent, which belongs to the one who gives back.
     pub fn accept(&mut self, db: usize, key: Key<'_>, loan: Option<&Loan>) {
+        self.before_change(db, key.hash);
         if let Some((_, entry)) = self.live(db, key) {
             mem::forget(entry.take_value());
         }

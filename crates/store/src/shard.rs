@@ -8,6 +8,7 @@
 //! table changes again, and an entry is freed when it has left its table.
 
 use crate::access::{Access, Mode, Stamp};
+use crate::cut::Cut;
 use crate::entry::{self, Blob, Entry, NewValue, Str};
 use crate::event::{Class, Event};
 use crate::fields::Fields;
@@ -149,6 +150,8 @@ pub struct Shard {
     /// The events that are kept, and those that have been: see [`crate::event`].
     pub(crate) wanted: Class,
     pub(crate) events: Vec<Event>,
+    /// A picture that is being taken: see [`crate::cut`].
+    pub(crate) cut: Option<Box<Cut>>,
     random: Random,
 }
 
@@ -300,6 +303,7 @@ impl Shard {
             observed: false,
             wanted: Class::NONE,
             events: Vec::new(),
+            cut: None,
             random: Random::new(seed[0]),
         }
     }
@@ -445,6 +449,7 @@ impl Shard {
 
     /// Takes an entry out of its table.
     pub(crate) fn detach(&mut self, db: usize, hash: u64, found: Found) {
+        self.before_change(db, hash);
         let space = &mut self.spaces[db];
         // SAFETY: `found` was found under `hash`, and the table has not changed since.
         let entry = Entry(unsafe { space.table.remove(&mut self.slab, hash, found) });
@@ -478,6 +483,7 @@ impl Shard {
 
     /// Puts an entry of a key that was absent into its table.
     pub(crate) fn attach(&mut self, db: usize, hash: u64, entry: Entry) {
+        self.before_change(db, hash);
         self.notify(Class::NEW, "new", db, entry.key());
         let space = &mut self.spaces[db];
         let hasher = &self.hasher;
@@ -543,6 +549,7 @@ impl Shard {
         owner: Option<&Blob>,
         expiry: Expiry,
     ) {
+        self.before_change(db, key.hash);
         self.changed(db, key.hash, key.bytes);
         let Some((found, old)) = self.live(db, key) else {
             let at = match expiry {
@@ -659,6 +666,7 @@ impl Shard {
         let Some((found, old)) = self.live(db, key) else {
             return false;
         };
+        self.before_change(db, key.hash);
         self.changed(db, key.hash, key.bytes);
         match (at, old.has_expiry()) {
             (Some(at), true) => old.set_expiry(at),
@@ -762,6 +770,7 @@ impl Shard {
     pub fn swap(&mut self, a: usize, b: usize) {
         self.note_swap(a, b);
         self.changes += 1;
+        self.swap_walks(a, b);
         self.spaces.swap(a, b);
     }
 
@@ -771,7 +780,9 @@ impl Shard {
         let space = std::mem::replace(&mut self.spaces[db], Space::new());
         let keys = space.table.len();
         self.changes += keys as u64;
-        self.trash.add_table(space.table);
+        if let Some(table) = self.keep_table(db, space.table) {
+            self.trash.add_table(table);
+        }
         keys
     }
 
@@ -843,6 +854,7 @@ fn hash(hasher: &RandomState, bytes: &[u8]) -> u64 {
 
 impl Drop for Shard {
     fn drop(&mut self) {
+        self.end_cut();
         for db in 0..self.spaces.len() {
             self.flush(db);
         }

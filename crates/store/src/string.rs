@@ -31,6 +31,7 @@ impl Shard {
         }
         let value = update(Some(entry.str())).map_err(UpdateError::Refused)?;
         if entry.kind() == Kind::Int {
+            self.before_change(db, key.hash);
             entry.write_value(NewValue::Int(value));
             self.touch(entry);
             self.changed(db, key.hash, key.bytes);
@@ -71,6 +72,7 @@ impl Shard {
         if !entry.kind().is_string() {
             return Err(WrongType);
         }
+        self.before_change(db, key.hash);
         if let Str::Int(v) = entry.str() {
             let text = v.to_string().into_bytes();
             if !entry::fits_inline(key.bytes.len(), text.len(), entry.has_expiry()) {
