@@ -47,6 +47,8 @@ impl Special {
     pub const MONITORED: Special = Special(1 << 9);
     /// CLIENT TRACKING ON.
     pub const TRACKING: Special = Special(1 << 10);
+    /// Of the whole shard: saving fails, and writes are refused for it.
+    pub const DENIES_WRITES: Special = Special(1 << 11);
 
     #[inline]
     pub fn is_plain(self) -> bool {

@@ -26,6 +26,7 @@ use crate::remote::tx::Transactions;
 use crate::scripting::program::Programs;
 use crate::scripting::{Scripting, Shared};
 use crate::session::debug::Switches;
+use crate::snapshot::{Save, Snapshots};
 use crate::stats::Stats;
 use crate::tasks::Tasks;
 use crate::tracking::Tracking;
@@ -34,9 +35,10 @@ use command::context::Settings;
 use command::table::Table;
 use command::{Error, Outcome};
 use engine::locks::Want;
-use engine::tx::{Engine, ShardId, Waiter};
+use engine::tx::{Engine, ShardId, TxId, Waiter};
 use engine::{Pause, Placement};
 use resp::{Args, Limits, Reply};
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -80,6 +82,11 @@ pub struct Process {
     pub supervised: &'static str,
     /// Of the entries of SLOWLOG and COMMANDLOG.
     pub log_ids: commandlog::Ids,
+    pub snapshots: Snapshots,
+    /// Shards on which nothing is under way any more, when the server ends.
+    pub quiet: AtomicUsize,
+    /// The signal that asks the server to end; 0 while there is none.
+    pub signal: AtomicI32,
 }
 
 impl Process {
@@ -97,6 +104,9 @@ impl Process {
             scripts: Shared::default(),
             supervised: "no",
             log_ids: commandlog::Ids::default(),
+            snapshots: Snapshots::new(shards),
+            quiet: AtomicUsize::new(0),
+            signal: AtomicI32::new(0),
         }
     }
 }
@@ -211,6 +221,10 @@ pub struct Core {
     /// What has changed on this shard, empty between its uses.
     pub changes: Vec<Change>,
     pub surveys: Surveys,
+    /// The save that this shard has a part in.
+    pub save: Option<Arc<Save>>,
+    /// Saves of this shard that have not begun everywhere.
+    pub cuts: HashSet<TxId, ahash::RandomState>,
     pub asides: Asides,
     pub pubsub: PubSub,
     /// Which events of keys are published.
@@ -272,6 +286,8 @@ impl Core {
             waits: Waits::default(),
             changes: Vec::new(),
             surveys: Surveys::default(),
+            save: None,
+            cuts: HashSet::default(),
             asides: Asides::new(wake.clone()),
             pubsub: PubSub::default(),
             notices: Notices::default(),

@@ -5,6 +5,7 @@ use crate::config::ClientClass;
 use crate::core::Core;
 use crate::driver::ConnId;
 use crate::listen;
+use crate::snapshot;
 use crate::stats::{Stats, Ticks};
 use engine::locks::{Mode, Name};
 use std::time::{Duration, Instant};
@@ -104,6 +105,7 @@ impl Cron {
         core.sampler.loop_ticks.sample(core.stats.loop_ticks, now);
         core.note_memory();
         core.note_thresholds();
+        snapshot::look_after(core);
     }
 
     /// One slice of expiry. Goes on with the next database when one has come round with few

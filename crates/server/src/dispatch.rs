@@ -21,6 +21,7 @@ use crate::remote::route::{Keys, To};
 use crate::remote::{self, Pass, aside};
 use crate::scripting;
 use crate::session::{multi, pubsub};
+use crate::snapshot;
 use crate::stats::Ticks;
 use crate::tracking;
 use command::blocking::Wait;
@@ -723,6 +724,14 @@ fn execute_carefully(
             core.reply_error(reply, &error);
             return true;
         }
+    }
+    if core.special.has(Special::DENIES_WRITES)
+        && (entry.spec.flags.or(caller.queued).has(Flags::WRITE) || entry.spec.name == "ping")
+    {
+        core.stats.commands[entry.index].rejected += 1;
+        let error = multi::refused(core, client, entry, snapshot::MISCONF);
+        core.reply_error(reply, &error);
+        return true;
     }
     if client.special.has(Special::MONITOR) && touches_keyspace(entry.spec.flags) {
         core.stats.commands[entry.index].rejected += 1;

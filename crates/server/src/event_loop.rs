@@ -12,6 +12,7 @@
 use crate::background::{Background, WAIT_MAX};
 use crate::clients::{Client, Closing, Held, Peer, Special};
 use crate::config::ClientClass;
+use crate::config::settings::OnSignal;
 use crate::core::{Actor, Arrival, Core, Request};
 use crate::cron::Cron;
 use crate::dispatch::Dispatcher;
@@ -23,6 +24,7 @@ use crate::remote;
 use crate::remote::parcel::Sender;
 use crate::scripting;
 use crate::session::multi;
+use crate::snapshot::{self, Ending};
 use crate::stats::Ticks;
 use crate::tasks::Finish;
 use crate::tracking;
@@ -72,6 +74,8 @@ pub struct EventLoop<D> {
     /// The shard that was given a connection last.
     settled: usize,
     stopping: Option<Instant>,
+    /// It ends, and has no clients.
+    quiet: bool,
 }
 
 /// How other threads ask the loop to end.
@@ -112,6 +116,7 @@ impl<D: Driver> EventLoop<D> {
             delayed: VecDeque::new(),
             settled: 0,
             stopping: None,
+            quiet: false,
         }
     }
 
@@ -122,6 +127,7 @@ impl<D: Driver> EventLoop<D> {
             self.wait(timeout)?;
             let started = Ticks::now();
             self.core.tick();
+            let began = self.core.save.is_some().then(Instant::now);
             self.core.actor = Actor::default();
             if !self.core.alone {
                 remote::receive(&mut self.core);
@@ -137,11 +143,15 @@ impl<D: Driver> EventLoop<D> {
             if !self.core.alone {
                 self.flush();
             }
+            if let Some(began) = began {
+                snapshot::go_on(&mut self.core, began);
+            }
             self.note_pass(started);
             if !self.background.is_idle() {
                 self.background.pass().await;
             }
             if self.is_over() {
+                snapshot::bring_all(&mut self.core);
                 return Ok(());
             }
         }
@@ -180,6 +190,7 @@ impl<D: Driver> EventLoop<D> {
             || self.cron.is_busy()
             || !self.core.clients.dirty.is_empty()
             || !self.core.scripting.paused.is_empty()
+            || self.core.save.is_some()
         {
             return Some(Duration::ZERO);
         }
@@ -196,7 +207,7 @@ impl<D: Driver> EventLoop<D> {
             let left_us = (at_ms * 1000 - self.core.now_us).max(1) as u64;
             timeout = timeout.min(Duration::from_micros(left_us));
         }
-        if let Some(end) = self.stopping {
+        if let Some(end) = self.stopping.filter(|_| !self.quiet) {
             timeout = timeout.min(end.saturating_duration_since(now));
         }
         if let Some((_, _, since_us)) = self.delayed.front() {
@@ -310,6 +321,9 @@ impl<D: Driver> EventLoop<D> {
         self.core.actor = Actor::default();
         if self.stopping.is_none() && self.stop.requested.load(Ordering::Acquire) {
             self.begin_stop(now);
+        }
+        if self.core.me == 0 && self.stopping.is_none() {
+            self.heed_signal(now);
         }
         for request in std::mem::take(&mut self.core.requests) {
             match request {
@@ -563,6 +577,26 @@ impl<D: Driver> EventLoop<D> {
         self.core.clients.mark(conn);
     }
 
+    /// Ends the server if a signal says so, and what is to be saved can be.
+    fn heed_signal(&mut self, now: Instant) {
+        let signal = self.core.process.signal.load(Ordering::Acquire);
+        let on = match signal {
+            0 => return,
+            libc::SIGINT => self.core.config.shutdown_on_sigint(),
+            _ => self.core.config.shutdown_on_sigterm(),
+        };
+        let ending = match on {
+            OnSignal { save: true, .. } => Ending::Save,
+            OnSignal { nosave: true, .. } => Ending::NoSave,
+            _ => Ending::Usual,
+        };
+        if snapshot::prepare_end(&mut self.core, ending).is_ok() || on.force {
+            return self.begin_stop(now);
+        }
+        log::warn!("Error trying to save the DB, can't exit.");
+        self.core.process.signal.store(0, Ordering::Release);
+    }
+
     fn begin_stop(&mut self, now: Instant) {
         if self.stopping.is_some() {
             return;
@@ -582,11 +616,20 @@ impl<D: Driver> EventLoop<D> {
         }
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether nothing is under way any more, here or for anybody else.
+    fn is_over(&mut self) -> bool {
         let Some(end) = self.stopping else {
             return false;
         };
-        self.core.clients.is_empty() || Instant::now() >= end
+        let quiet = &self.core.process.quiet;
+        let shards = self.core.placement.shards();
+        if !self.quiet && (self.core.clients.is_empty() || Instant::now() >= end) {
+            self.quiet = true;
+            if quiet.fetch_add(1, Ordering::AcqRel) + 1 == shards {
+                self.peers.iter().for_each(Wake::ring);
+            }
+        }
+        quiet.load(Ordering::Acquire) == shards
     }
 
     fn note_pass(&mut self, started: Ticks) {

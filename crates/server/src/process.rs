@@ -9,6 +9,7 @@ use crate::descriptors;
 use crate::driver::uring::Uring;
 use crate::event_loop::{EventLoop, StopSignal};
 use crate::listen::{self, Address, Listener, Listeners};
+use crate::loading::{self, Brought};
 use crate::remote;
 use crate::session;
 use crate::title;
@@ -19,7 +20,8 @@ use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// Memory that glommio registers per executor. Shards do no direct I/O.
@@ -69,11 +71,22 @@ pub fn run(
     title::show(&config);
     // Before the first connection is taken: who can connect can rely on it.
     leftovers.write_pid();
-    let running = start_shards(config, &process, listeners, &wakes, &requested)
+    let (feeds, brought) = loading::channels(shards);
+    let configured = config.clone();
+    let running = start_shards(config, &process, listeners, &wakes, &requested, brought)
         .inspect_err(|_| leftovers.remove())?;
+    let loaded =
+        loading::load(&configured, &process.scripts, feeds).inspect_err(|_| leftovers.remove())?;
+    if let Some(loaded) = loaded {
+        let mut state = process.snapshots.state();
+        (state.loaded, state.expired) = (loaded.keys, loaded.expired);
+    }
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(move || watch_signals(&signals, &requested, &wakes))
+        .spawn({
+            let process = Arc::clone(&process);
+            move || watch_signals(&signals, &process.signal, &wakes)
+        })
         .map_err(|e| format!("thread: {e}"))?;
     log::info!("Ready to accept connections");
     supervisor.ready();
@@ -83,11 +96,19 @@ pub fn run(
     let ended: Vec<_> = running.into_iter().map(Shard::join).collect();
     supervisor.stopping();
     leftovers.remove();
+    let save = process.snapshots.last();
+    if let Some(save) = save.as_ref().filter(|_| ended.iter().any(Result::is_err)) {
+        save.abandon();
+    }
     for ended in ended {
         match ended {
             Ok(result) => result.map_err(|e| format!("event loop: {e}"))?,
             Err(e) => return Err(format!("a shard has ended: {e}")),
         }
+    }
+    if let Some(save) = save {
+        save.wait()
+            .map_err(|e| format!("saving the final dump: {e}"))?;
     }
     log::warn!("Shoal is now ready to exit, bye bye...");
     Ok(())
@@ -127,6 +148,7 @@ fn start_shards(
     listeners: Vec<Listener>,
     wakes: &[Wake],
     requested: &Arc<AtomicBool>,
+    brought: Vec<Receiver<Brought>>,
 ) -> Result<Vec<Shard>, String> {
     // glommio panics where it cannot have a ring.
     io_uring::IoUring::new(2).map_err(|e| io_uring_error(&e))?;
@@ -134,7 +156,7 @@ fn start_shards(
     let seed = seed.map(u64::from_ne_bytes);
     let mut listeners = Some(listeners);
     let mut shards = Vec::new();
-    for node in mesh::connect(wakes.len(), LINKS) {
+    for (node, brought) in mesh::connect(wakes.len(), LINKS).into_iter().zip(brought) {
         let stop = StopSignal {
             requested: Arc::clone(requested),
             wake: wakes[node.core()].clone(),
@@ -147,6 +169,7 @@ fn start_shards(
             stop,
             node,
             seed,
+            brought,
         };
         shards.push(start_shard(start)?);
     }
@@ -163,9 +186,11 @@ struct Start {
     stop: StopSignal,
     node: remote::Node,
     seed: [u64; 4],
+    /// Keys that are loaded.
+    brought: Receiver<Brought>,
 }
 
-/// Starts the thread of a shard; returns when it serves, or cannot.
+/// Starts the thread of a shard; returns when it is there, or cannot be.
 fn start_shard(start: Start) -> Result<Shard, String> {
     let Start {
         config,
@@ -175,6 +200,7 @@ fn start_shard(start: Start) -> Result<Shard, String> {
         stop,
         node,
         seed,
+        brought,
     } = start;
     let (started, start) = std::sync::mpsc::channel();
     let shard = LocalExecutorBuilder::new(placement())
@@ -189,10 +215,15 @@ fn start_shard(start: Start) -> Result<Shard, String> {
                     return Ok(());
                 }
             };
-            let core = Core::new(config, process, stop.wake.clone(), node, seed);
+            let mut core = Core::new(config, process, stop.wake.clone(), node, seed);
+            let _ = started.send(Ok(()));
+            if !loading::receive(&mut core.shard, &brought) {
+                return Ok(());
+            }
+            let changes = core.shard.changes();
+            core.process.snapshots.note_saved(core.me, changes);
             let background = Background::default();
             let event_loop = EventLoop::new(driver, core, background, listeners, stop, peers);
-            let _ = started.send(Ok(()));
             event_loop.run().await
         })
         .map_err(|e| io_uring_error(&io::Error::other(e.to_string())))?;
@@ -289,16 +320,6 @@ fn warn(config: &Config, supervisor: Supervisor) {
     if asked && supervisor == Supervisor::Nobody {
         log::warn!("supervised: no supervisor has left its address in the environment");
     }
-    if config
-        .get(&[b"save"])
-        .iter()
-        .any(|(_, points)| !points.is_empty())
-    {
-        log::warn!(
-            "WARNING: this version writes nothing to disk: all data is lost when the server ends. \
-             (save \"\" says that you know, and silences this.)"
-        );
-    }
 }
 
 /// Random bytes of the system.
@@ -369,7 +390,7 @@ fn block_signals() -> libc::sigset_t {
 }
 
 /// The first signal asks the shards to end, the second ends the process.
-fn watch_signals(set: &libc::sigset_t, requested: &AtomicBool, wakes: &[Wake]) {
+fn watch_signals(set: &libc::sigset_t, asked: &AtomicI32, wakes: &[Wake]) {
     loop {
         let mut signal = 0;
         // SAFETY: both pointers are valid.
@@ -380,7 +401,7 @@ fn watch_signals(set: &libc::sigset_t, requested: &AtomicBool, wakes: &[Wake]) {
             libc::SIGINT => "SIGINT",
             _ => "SIGTERM",
         };
-        if requested.swap(true, Ordering::AcqRel) {
+        if asked.swap(signal, Ordering::AcqRel) != 0 {
             log::warn!("Received {name} again: ending at once");
             // SAFETY: ends the process; that nothing runs any more is the purpose.
             unsafe { libc::_exit(1) };

@@ -12,7 +12,7 @@ use store::Limits;
 
 use super::Config;
 use super::kind::Value;
-use super::special::{ClientClass, Notices, OutputLimit};
+use super::special::{ClientClass, Notices, OutputLimit, SavePoint};
 use super::table;
 
 /// Names that a directive chooses among, as an enum and as the row's list.
@@ -67,6 +67,11 @@ impl EvictionPolicy {
     /// Whether keys carry a use counter rather than the time of their last use.
     pub fn counts_uses(self) -> bool {
         matches!(self, Self::VolatileLfu | Self::AllkeysLfu)
+    }
+
+    /// Whether dumps tell of the last use of keys, or how often they were used.
+    pub fn tells_uses(self) -> bool {
+        self.counts_uses() || matches!(self, Self::VolatileLru | Self::AllkeysLru)
     }
 }
 
@@ -197,6 +202,37 @@ impl Read<'_> for Notices {
     }
 }
 
+/// How a signal ends the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnSignal {
+    pub save: bool,
+    pub nosave: bool,
+    /// Also if saving cannot be begun.
+    pub force: bool,
+}
+
+impl Read<'_> for OnSignal {
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Choices(bits) => Some(OnSignal {
+                save: bits & 1 != 0,
+                nosave: bits & 1 << 1 != 0,
+                force: bits & 1 << 3 != 0,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Read<'a> for &'a [SavePoint] {
+    fn read(value: &'a Value) -> Option<Self> {
+        match value {
+            Value::SavePoints(points) => Some(points),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Read<'a> for &'a [f64] {
     fn read(value: &'a Value) -> Option<Self> {
         match value {
@@ -309,6 +345,14 @@ accessors! {
     stream_node_max_entries: usize = "stream-node-max-entries";
     /// Bytes.
     hll_sparse_max_bytes: usize = "hll-sparse-max-bytes";
+    shutdown_on_sigint: OnSignal = "shutdown-on-sigint";
+    shutdown_on_sigterm: OnSignal = "shutdown-on-sigterm";
+    /// When to save without being asked.
+    save: &[SavePoint] = "save";
+    /// In the working directory.
+    dbfilename: &Path = "dbfilename";
+    stop_writes_on_bgsave_error: bool = "stop-writes-on-bgsave-error";
+    rdbcompression: bool = "rdbcompression";
     notify_keyspace_events: Notices = "notify-keyspace-events";
     /// Microseconds; 0: everything is logged, negative: nothing.
     slowlog_log_slower_than: i64 = "slowlog-log-slower-than";

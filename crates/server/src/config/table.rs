@@ -154,7 +154,7 @@ const LOG_FORMAT: Support = NoEffect("log lines always have Redis's format");
 const MODULES: Support = NoEffect("there are no modules");
 const MPTCP: Support = NoEffect("there is no MPTCP");
 const OOM_SCORE: Support = NoEffect("Shoal leaves its OOM score alone");
-const PERSISTENCE: Support = NoEffect("nothing is written to disk yet");
+const PERSISTENCE: Support = NoEffect("there is no append-only log yet");
 const PINNING: Support =
     NoEffect("threads run where the scheduler puts them: see taskset and CPUAffinity=");
 const RDMA: Support = NoEffect("there is no RDMA");
@@ -222,8 +222,8 @@ pub static DIRECTIVES: &[Directive] = &[
     d("hz", Hertz, "10", Anytime, Supported),
     d("dynamic-hz", Switch, "yes", Anytime, NoEffect("the periodic work does not grow with the clients")),
     d("shutdown-timeout", NUMBER, "10", Anytime, REPLICATION),
-    d("shutdown-on-sigint", SIGNALS, "default", Anytime, PERSISTENCE),
-    d("shutdown-on-sigterm", SIGNALS, "default", Anytime, PERSISTENCE),
+    d("shutdown-on-sigint", SIGNALS, "default", Anytime, Supported),
+    d("shutdown-on-sigterm", SIGNALS, "default", Anytime, Supported),
     d("disable-thp", Switch, "yes", AtStart, NoEffect("there is no fork that huge pages could slow down")),
     d("oom-score-adj", Choice(&["no", "yes", "relative", "absolute"]), "no", Anytime, OOM_SCORE),
     d("oom-score-adj-values", OomScores, "0 200 800", Anytime, OOM_SCORE),
@@ -302,14 +302,14 @@ pub static DIRECTIVES: &[Directive] = &[
     d("lua-enable-deprecated-api", Switch, "no", AtStart, OLD_LUA).hidden(),
 
     // Persistence.
-    d("save", SavePoints, "3600 1 300 100 60 10000", Anytime, PERSISTENCE),
-    d("dbfilename", checked!(special::dump_file_name, kept), "dump.rdb", Guarded, PERSISTENCE),
-    d("stop-writes-on-bgsave-error", Switch, "yes", Anytime, PERSISTENCE),
-    d("rdbcompression", Switch, "yes", Anytime, PERSISTENCE),
-    d("rdbchecksum", Switch, "yes", AtStart, PERSISTENCE),
-    d("rdb-version-check", Choice(&["strict", "relaxed"]), "strict", Anytime, PERSISTENCE),
-    d("rdb-save-incremental-fsync", Switch, "yes", Anytime, PERSISTENCE),
-    d("rdb-del-sync-files", Switch, "no", Anytime, PERSISTENCE),
+    d("save", SavePoints, "3600 1 300 100 60 10000", Anytime, Supported),
+    d("dbfilename", checked!(special::dump_file_name, kept), "dump.rdb", Guarded, Supported),
+    d("stop-writes-on-bgsave-error", Switch, "yes", Anytime, Supported),
+    d("rdbcompression", Switch, "yes", Anytime, Supported),
+    d("rdbchecksum", Switch, "yes", AtStart, NoEffect("dumps are always summed up and checked")),
+    d("rdb-version-check", Choice(&["strict", "relaxed"]), "strict", Anytime, NoEffect("dumps of unknown versions are always refused")),
+    d("rdb-save-incremental-fsync", Switch, "yes", Anytime, NoEffect("dumps are always synced as they grow")),
+    d("rdb-del-sync-files", Switch, "no", Anytime, REPLICATION),
     d("sanitize-dump-payload", Choice(&["no", "yes", "clients"]), "no", Anytime, PERSISTENCE),
     d("appendonly", Switch, "no", Anytime, PERSISTENCE),
     d("appendfilename", checked!(special::append_file_name, kept), "appendonly.aof", AtStart, PERSISTENCE),

@@ -27,6 +27,7 @@ use crate::monitor;
 use crate::pubsub::{self, Change};
 use crate::scripting::{self, Visit};
 use crate::session::multi;
+use crate::snapshot;
 use crate::tracking;
 use command::table::{Entry, Run};
 use command::{Flags, Form};
@@ -511,7 +512,9 @@ pub fn act(core: &mut Core) {
             Action::Finish {
                 tx, parts, outcome, ..
             } => {
-                if core.transactions.contains_key(&tx) {
+                if snapshot::begun(core, tx) {
+                    drop(parts);
+                } else if core.transactions.contains_key(&tx) {
                     tx::finish(core, tx, parts);
                 } else if core.programs.contains_key(&tx) {
                     scripting::program::finish(core, tx, outcome);

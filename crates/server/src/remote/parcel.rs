@@ -9,11 +9,14 @@ use super::flight::Flight;
 use crate::blocking::Arrivals;
 use crate::clients::{Client, Special};
 use crate::driver::ConnId;
+use crate::snapshot::Save;
 use crate::tracking;
 use command::Context;
 use engine::tx::ShardId;
+use persist::Batch;
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
+use std::sync::Arc;
 use store::watch::Seen;
 use store::{Event, Loan};
 
@@ -105,6 +108,10 @@ pub struct Part {
     pub again: bool,
     /// How long its shard has worked on it.
     pub ticks: u64,
+    /// It is no command: a save begins.
+    pub cut: Option<Arc<Save>>,
+    /// It is no command: the keys of a file take the place of all others.
+    pub keys: Option<Vec<Batch>>,
 }
 
 impl Part {
@@ -136,6 +143,8 @@ impl Part {
         self.arrivals = None;
         self.again = false;
         self.ticks = 0;
+        self.cut = None;
+        self.keys = None;
     }
 }
 

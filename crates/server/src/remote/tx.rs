@@ -17,7 +17,9 @@ use crate::blocking::{self, Arrivals};
 use crate::clients::{Client, Held};
 use crate::commandlog::{self, By};
 use crate::core::{Actor, Core, HostHandler};
+use crate::loading;
 use crate::scripting;
+use crate::snapshot;
 use crate::stats::Ticks;
 use crate::tracking;
 use crate::{dispatch, notify};
@@ -206,6 +208,14 @@ pub fn cut(
 
 /// Runs a stage of somebody's transaction on this shard's data.
 pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, time_ms: i64) {
+    if let Some(save) = payload.part.cut.take() {
+        snapshot::cut(core, save);
+        return core.engine.ran_valid_until(tx, payload, time_ms, i64::MAX);
+    }
+    if let Some(keys) = payload.part.keys.take() {
+        loading::replace(core, keys);
+        return core.engine.ran_valid_until(tx, payload, time_ms, i64::MAX);
+    }
     if payload.part.is_batch {
         return super::exec::run(core, tx, payload, stage, time_ms);
     }

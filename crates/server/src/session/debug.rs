@@ -7,7 +7,10 @@
 
 use crate::config::kind::{Kind, Mode, Value};
 use crate::core::{Core, Host, HostHandler};
+use crate::loading::{self, Plan};
 use crate::remote::survey::{self, Finding, Findings, Question, Topic, Whom};
+use crate::snapshot;
+use crate::tasks::Finish;
 use ::command::spec::{Argument, ArgumentKind};
 use ::command::table::Row;
 use ::command::{Context, Effect, Error, Flags, Handler, Outcome, Spec, debug};
@@ -135,6 +138,7 @@ static SUBCOMMANDS: &[Subcommand] = &[
     row("populate", 1..=3, "<count> [<prefix>] [<size>]", "Makes keys prefix:0, prefix:1 and so on.", Run::Data(populate, Reach::All, all_alike)),
     row("protocol", 1..=1, "<type>", "Answers a value of a type of the protocol.", Run::Host(protocol)),
     row("quicklist-packed-threshold", 1..=1, "<size>", "From which size list elements stand alone; 0: 1gb.", Run::Host(packed_threshold)),
+    row("reload", 0..=ANY, "[NOSAVE]", "Saves, and loads what was saved in place of all keys.", Run::Host(reload)),
     row("replybuffer", 2..=2, "<PEAK-RESET-TIME|RESIZING> <value>", "Refused: output buffers are pooled and never resized.", Run::Host(replybuffer)),
     row("set-active-expire", 1..=1, "<0|1>", "Whether expired keys are removed that nobody reads.", Run::Host(set_active_expire)),
     row("set-disable-deny-scripts", 1..=1, "<0|1>", "Whether scripts may call what is forbidden to them.", Run::Host(set_disable_deny_scripts)),
@@ -302,6 +306,50 @@ fn is_on(word: &[u8]) -> bool {
         .unwrap_or(word);
     let digits = digits.iter().take_while(|b| b.is_ascii_digit());
     digits.copied().any(|b| b != b'0')
+}
+
+/// Redis's MERGE and NOFLUSH, which keep what is there, are refused.
+fn reload(host: &mut Host<'_>) -> Outcome {
+    let mut saves = true;
+    for i in 2..host.args.len() {
+        match host.args.is(i, "nosave") {
+            true => saves = false,
+            false => {
+                return Err(Error::new(
+                    "ERR DEBUG RELOAD only supports the NOSAVE option here.",
+                ));
+            }
+        }
+    }
+    let save = saves
+        .then(|| snapshot::begin(host.core, false))
+        .transpose()?;
+    let plan = Plan::new(&host.core.config, host.core.placement.shards());
+    let path = host.core.config.dbfilename().to_path_buf();
+    let process = std::sync::Arc::clone(&host.core.process);
+    let shards = host.core.placement.shards();
+    host.core.tasks.start(host.client, move || {
+        let mut keys: Vec<Vec<persist::Batch>> = (0..shards).map(|_| Vec::new()).collect();
+        let saved = save.map_or(Ok(()), |save| save.wait());
+        let loaded = saved.and_then(|()| {
+            plan.read(&path, &process.scripts, |shard, batch| {
+                keys[shard].push(batch)
+            })
+        });
+        let finish: Finish = Box::new(move |core, reply| match loaded {
+            Ok(_) => {
+                loading::replace_all(core, keys);
+                reply.ok();
+            }
+            Err(why) => {
+                log::warn!("DEBUG RELOAD: {why}");
+                let error = Error::new("ERR Error trying to load the RDB dump, check server logs.");
+                core.reply_error(reply, &error);
+            }
+        });
+        finish
+    });
+    Ok(Effect::Read)
 }
 
 fn set_active_expire(host: &mut Host<'_>) -> Outcome {

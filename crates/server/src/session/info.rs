@@ -329,8 +329,19 @@ fn persistence(page: &mut Page<'_>) {
     page.line("loading", 0);
     page.line("async_loading", 0);
     page.line("rdb_changes_since_last_save", changes);
-    page.line("rdb_bgsave_in_progress", 0);
-    page.line("rdb_saves", 0);
+    let state = page.core.process.snapshots.state().clone();
+    let seconds = |taken: Option<i64>| taken.unwrap_or(-1);
+    let status = if state.failed { "err" } else { "ok" };
+    page.line("rdb_bgsave_in_progress", u8::from(state.in_background()));
+    page.line("rdb_last_save_time", state.saved);
+    page.line("rdb_last_bgsave_status", status);
+    page.line("rdb_last_bgsave_time_sec", seconds(state.took));
+    page.line("rdb_current_bgsave_time_sec", seconds(state.takes()));
+    page.line("rdb_saves", state.saves);
+    // Nothing is copied because it changes: it is written first.
+    page.line("rdb_last_cow_size", 0);
+    page.line("rdb_last_load_keys_expired", state.expired);
+    page.line("rdb_last_load_keys_loaded", state.loaded);
     page.line("aof_enabled", 0);
     page.line("aof_rewrite_in_progress", 0);
     page.line("aof_rewrite_scheduled", 0);

@@ -15,6 +15,7 @@ pub mod pubsub;
 pub mod report;
 pub mod script;
 pub mod server;
+pub mod snapshot;
 
 use crate::core::HostHandler;
 use ::command::table::Row;
@@ -39,5 +40,6 @@ pub fn rows() -> Vec<Row<HostHandler>> {
     rows.extend(pubsub::rows());
     rows.extend(script::rows());
     rows.extend(server::rows());
+    rows.extend(snapshot::rows());
     rows
 }

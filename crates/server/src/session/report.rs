@@ -133,7 +133,10 @@ impl Report {
         Report {
             stats: stats.copied(commands),
             keys: core.shard.stats,
-            changes: core.shard.changes(),
+            changes: core
+                .process
+                .snapshots
+                .unsaved(core.me, core.shard.changes()),
             databases,
             slab: core.shard.slab_stats(),
             trash: core.shard.trash(),

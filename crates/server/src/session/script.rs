@@ -2,7 +2,7 @@
 
 use crate::core::{Host, HostHandler};
 use crate::remote::survey::{self, Finding, Findings, Topic, Whom};
-use crate::scripting::{self, Texts};
+use crate::scripting::{self, Scripting, Shared, Texts};
 use ::script::{Library, Script};
 use command::introspect;
 use command::keyspec::{KeyFlags, KeySpec};
@@ -589,6 +589,22 @@ fn function_restore(host: &mut Host<'_>) -> Outcome {
     shared.turn();
     host.reply.ok();
     Ok(Effect::Read)
+}
+
+/// Adds the libraries that a file has, before anybody can call them.
+pub fn load_functions(shared: &Shared, codes: &[Vec<u8>]) -> Result<(), Error> {
+    if codes.is_empty() {
+        return Ok(());
+    }
+    let mut scripting = Scripting::default();
+    let mut new = Texts::default();
+    for code in codes {
+        let library = scripting.vm()?.load_library(code, LOAD_LIMIT);
+        create(&mut new, &library.map_err(failed)?, true)?;
+    }
+    join(&mut shared.texts(), new, Policy::Replace)?;
+    shared.turn();
+    Ok(())
 }
 
 /// Adds libraries to those that are there, all or none.

@@ -1,6 +1,7 @@
 //! TIME, ROLE, SHUTDOWN, and LOLWUT.
 
 use crate::core::{Core, Host, HostHandler, Request};
+use crate::snapshot;
 use command::spec::{Argument, ArgumentKind};
 use command::table::Row;
 use command::{Effect, Error, Flags, Outcome, Spec};
@@ -136,9 +137,14 @@ fn shutdown(host: &mut Host<'_>) -> Outcome {
         // An end that has begun takes no more commands.
         return Err(Error::new("ERR No shutdown in progress."));
     }
-    if ending.save && !ending.force {
-        log::warn!("SHUTDOWN SAVE refused: this version writes nothing to disk");
-        return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+    let how = match (ending.save, ending.no_save) {
+        (true, _) => snapshot::Ending::Save,
+        (_, true) => snapshot::Ending::NoSave,
+        _ => snapshot::Ending::Usual,
+    };
+    match snapshot::prepare_end(host.core, how) {
+        Err(error) if !ending.force => return Err(error),
+        _ => {}
     }
     host.core.requests.push(Request::Shutdown);
     Ok(Effect::Read)

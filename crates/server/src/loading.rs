@@ -1,0 +1,205 @@
+//! Reading `dump.rdb` when the server starts, and for DEBUG RELOAD.
+//!
+//! ```text
+//!   file ──► one thread reads, checks and decodes ──► batches ──► each shard puts its keys in place
+//! ```
+//!
+//! A shard serves nobody before the whole file has been read and its checksum was right.
+
+use crate::config::Config;
+use crate::core::Core;
+use crate::dispatch;
+use crate::remote::parcel::Parcel;
+use crate::scripting::Shared;
+use crate::session::script;
+use engine::Placement;
+use engine::locks::{Mode, Want};
+use engine::tx::{Kind, Part, ShardId};
+use persist::{Batch, Event, Reader};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use store::{Limits, Shard};
+
+/// Keys of a batch, and batches that may wait for a shard.
+const BATCH: usize = 256;
+const WAITING: usize = 16;
+
+/// What a shard is brought while the server starts.
+pub enum Brought {
+    Keys(Batch),
+    /// That was all.
+    End,
+}
+
+/// What a file had.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loaded {
+    pub keys: u64,
+    /// Keys whose time had come, which were left out.
+    pub expired: u64,
+}
+
+/// What is needed to know where keys belong, and how they are laid out.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    placement: Placement,
+    shards: usize,
+    databases: usize,
+    limits: Limits,
+}
+
+impl Plan {
+    pub fn new(config: &Config, shards: usize) -> Plan {
+        Plan {
+            placement: Placement::new(shards),
+            shards,
+            databases: config.databases(),
+            limits: config.limits(),
+        }
+    }
+
+    /// Reads a file; `bring` takes the keys of a shard.
+    pub fn read(
+        &self,
+        path: &Path,
+        shared: &Shared,
+        mut bring: impl FnMut(usize, Batch),
+    ) -> Result<Loaded, String> {
+        let file = File::open(path).map_err(|e| e.to_string())?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now_ms = now.unwrap_or_default().as_millis() as i64;
+        let mut reader = Reader::new(file, self.limits).map_err(|e| e.to_string())?;
+        let mut batches: Vec<Batch> = (0..self.shards).map(|_| Batch::default()).collect();
+        let mut loaded = Loaded::default();
+        let mut codes = Vec::new();
+        loop {
+            let event = match reader.next() {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(e) => return Err(format!("{e}, at byte {}", reader.position())),
+            };
+            match event {
+                Event::Key(entry) => {
+                    let db = usize::try_from(entry.db).ok();
+                    let db = db.filter(|db| *db < self.databases).ok_or_else(|| {
+                        format!(
+                            "Data file was created with a Redis server configured to handle more \
+                             than {} databases",
+                            self.databases
+                        )
+                    })?;
+                    if entry.expiry.is_some_and(|at| at < now_ms) {
+                        loaded.expired += 1;
+                        continue;
+                    }
+                    loaded.keys += 1;
+                    let shard = self.placement.of(entry.key);
+                    let batch = &mut batches[shard];
+                    batch.push(db, entry);
+                    if batch.len() >= BATCH {
+                        bring(shard, std::mem::take(batch));
+                    }
+                }
+                Event::Function(code) => codes.push(code.to_vec()),
+                Event::Aux { .. }
+                | Event::Select(_)
+                | Event::Resize { .. }
+                | Event::Slot { .. } => {}
+            }
+        }
+        for (shard, batch) in batches.into_iter().enumerate() {
+            bring(shard, batch);
+        }
+        script::load_functions(shared, &codes)
+            .map_err(|e| String::from_utf8_lossy(e.text()).into_owned())?;
+        Ok(loaded)
+    }
+}
+
+/// The two ends between the thread that reads and each shard.
+pub fn channels(shards: usize) -> (Vec<SyncSender<Brought>>, Vec<Receiver<Brought>>) {
+    (0..shards).map(|_| sync_channel(WAITING)).unzip()
+}
+
+/// Reads the file that the configuration names, if there is one, and has the shards put its keys in place.
+/// They serve when this returns.
+pub fn load(
+    config: &Config,
+    shared: &Shared,
+    shards: Vec<SyncSender<Brought>>,
+) -> Result<Option<Loaded>, String> {
+    let path = config.dbfilename();
+    let started = Instant::now();
+    let plan = Plan::new(config, shards.len());
+    let exists = match std::fs::metadata(path) {
+        Ok(_) => true,
+        Err(e) if e.kind() == ErrorKind::NotFound => false,
+        Err(e) => return Err(format!("{}: {e}", path.display())),
+    };
+    let mut loaded = None;
+    if exists {
+        // A shard that has gone has said why.
+        let bring = |shard: usize, batch| _ = shards[shard].send(Brought::Keys(batch));
+        let found = plan.read(path, shared, bring).map_err(|e| {
+            format!(
+                "{}: {e}. The file is left as it is. Repair or remove it, or start with another \
+                 dbfilename or dir.",
+                path.display()
+            )
+        })?;
+        log::info!(
+            "DB loaded from disk: {:.3} seconds, keys loaded: {}, keys expired: {}",
+            started.elapsed().as_secs_f64(),
+            found.keys,
+            found.expired
+        );
+        loaded = Some(found);
+    }
+    for shard in &shards {
+        let _ = shard.send(Brought::End);
+    }
+    Ok(loaded)
+}
+
+/// Puts keys in place until there are no more; false if the file was not good.
+pub fn receive(shard: &mut Shard, brought: &Receiver<Brought>) -> bool {
+    loop {
+        match brought.recv() {
+            Ok(Brought::Keys(mut batch)) => batch.put(shard),
+            Ok(Brought::End) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// The keys of a file take the place of all that this shard has.
+pub fn replace(core: &mut Core, keys: Vec<Batch>) {
+    for db in 0..core.shard.databases() {
+        core.shard.flush(db);
+    }
+    for mut batch in keys {
+        batch.put(&mut core.shard);
+    }
+    let changes = core.shard.changes();
+    core.process.snapshots.note_saved(core.me, changes);
+    if core.shard.has_news() {
+        dispatch::note_news(core);
+    }
+}
+
+/// Has the keys of a file take the place of all others, on all shards at once.
+pub fn replace_all(core: &mut Core, mut keys: Vec<Vec<Batch>>) {
+    let part = |shard| {
+        let mut payload = Box::<Parcel>::default();
+        payload.home = core.me;
+        payload.part.keys = Some(std::mem::take(&mut keys[shard]));
+        Part::new(shard as ShardId, Want::Whole(Mode::Exclusive), payload)
+    };
+    let parts = (0..core.placement.shards()).map(part).collect();
+    let tx = core.engine.begin(Kind::Write, parts);
+    core.note_locks();
+    core.cuts.insert(tx);
+}

@@ -1,0 +1,618 @@
+//! `dump.rdb`: all keys as they are at one moment, written while clients go on.
+//!
+//! ```text
+//!   SAVE, BGSAVE, a save point ──► a transaction that locks every shard, shared: the cut begins everywhere
+//!   each shard: Shard::cut_step, a slice a pass ──► Scribe ──► chunks ──┐
+//!               a key is changed: it is written first                   ├──► one thread: temp-<pid>.rdb,
+//!   each other shard ───────────────────────────────────────────────────┘    synced, renamed, synced
+//! ```
+//!
+//! When all shards are locked no transaction is under way anywhere, and no write: so the shards' cuts are
+//! together a state that the server was in. The locks are held for no longer than it takes to say so to every
+//! shard; the writing comes after.
+//!
+//! What the shards have encoded and the thread has not written is bounded ([`AFLOAT_MAX`]): a shard that would
+//! go beyond that waits for the disk.
+
+use crate::config::Config;
+use crate::core::{Core, Process};
+use crate::remote::parcel::Parcel;
+use crate::session::REDIS_VERSION;
+use command::Error;
+use engine::locks::{Mode, Want};
+use engine::tx::{Kind, Part, ShardId, TxId};
+use persist::encode::{Chunk, Compression};
+use persist::{Encoder, Writer, writer};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use store::Sink;
+use store::access::Stamp;
+use store::shard::Item;
+
+/// Bytes of a chunk, and how many of all shards' may wait to be written.
+const CHUNK: usize = 128 << 10;
+const AFLOAT_MAX: usize = 16 << 20;
+
+/// Bytes after which the file is synced, so that there is not all to be done at the end.
+const SYNC_EVERY: u64 = 32 << 20;
+
+/// Shortest and longest slice of a cut in one pass of the loop, and its share of the pass.
+const SLICE_MIN: Duration = Duration::from_micros(200);
+const SLICE_MAX: Duration = Duration::from_millis(1);
+const SLICE_SHARE: u32 = 3;
+
+/// Steps of a cut between two looks at the clock.
+const STEPS: usize = 8;
+
+/// Seconds after a save that failed, until a save point starts another.
+const RETRY_S: i64 = 5;
+
+/// One save: what its shards and its thread have in common.
+pub struct Save {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    abandoned: AtomicBool,
+    compression: Compression,
+    /// Whether keys are written with their last use.
+    stamps: bool,
+    /// Changes of each shard before the cut.
+    changes: Vec<AtomicU64>,
+    outcome: Mutex<Option<Result<(), String>>>,
+    ended: Condvar,
+}
+
+struct Queue {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    /// Shards that will bring more.
+    shards: usize,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Save {
+    fn new(config: &Config, shards: usize) -> Save {
+        Save {
+            queue: Mutex::new(Queue {
+                chunks: VecDeque::new(),
+                bytes: 0,
+                shards,
+            }),
+            changed: Condvar::new(),
+            abandoned: AtomicBool::new(false),
+            compression: match config.rdbcompression() {
+                true => Compression::Lzf,
+                false => Compression::None,
+            },
+            stamps: config.maxmemory() > 0 && config.maxmemory_policy().tells_uses(),
+            changes: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            outcome: Mutex::new(None),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// Has everybody leave it.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        let queue = locked(&self.queue);
+        self.changed.notify_all();
+        drop(queue);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Hands on what a shard has written, as soon as there is room.
+    fn bring(&self, chunk: Chunk) {
+        let mut queue = locked(&self.queue);
+        while queue.bytes >= AFLOAT_MAX && !self.is_abandoned() {
+            queue = self.changed.wait(queue).unwrap_or_else(|e| e.into_inner());
+        }
+        queue.bytes += chunk.bytes.len();
+        queue.chunks.push_back(chunk);
+        self.changed.notify_all();
+    }
+
+    fn shard_is_done(&self) {
+        locked(&self.queue).shards -= 1;
+        self.changed.notify_all();
+    }
+
+    /// What is to be written next; nothing when all shards are done.
+    fn next(&self) -> Result<Option<Chunk>, io::Error> {
+        let mut queue = locked(&self.queue);
+        loop {
+            if self.is_abandoned() {
+                return Err(io::Error::other("it was cancelled"));
+            }
+            if let Some(chunk) = queue.chunks.pop_front() {
+                queue.bytes -= chunk.bytes.len();
+                self.changed.notify_all();
+                return Ok(Some(chunk));
+            }
+            if queue.shards == 0 {
+                return Ok(None);
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(|e| e.into_inner());
+        }
+    }
+
+    fn end(&self, outcome: Result<(), String>) {
+        *locked(&self.outcome) = Some(outcome);
+        self.ended.notify_all();
+    }
+
+    /// Waits for the end; what went wrong if something did.
+    pub fn wait(&self) -> Result<(), String> {
+        let mut outcome = locked(&self.outcome);
+        loop {
+            if let Some(outcome) = &*outcome {
+                return outcome.clone();
+            }
+            outcome = self.ended.wait(outcome).unwrap_or_else(|e| e.into_inner());
+        }
+    }
+}
+
+/// A shard's part of a save.
+struct Scribe {
+    save: Arc<Save>,
+    encoder: Encoder,
+    /// The database of the key that was written last in this chunk.
+    db: Option<usize>,
+}
+
+impl Scribe {
+    fn new(save: Arc<Save>) -> Scribe {
+        let encoder = Encoder::new(save.compression);
+        Scribe {
+            save,
+            encoder,
+            db: None,
+        }
+    }
+
+    fn hand_on(&mut self) {
+        self.db = None;
+        let chunk = self.encoder.take();
+        self.save.bring(chunk);
+    }
+}
+
+impl Sink for Scribe {
+    fn keep(&mut self, db: usize, item: &Item<'_>, stamp: Stamp) {
+        if self.db != Some(db) {
+            // Every chunk says its database: those of the shards come in any order.
+            self.encoder.select(db);
+            self.db = Some(db);
+        }
+        self.encoder.key(item, self.save.stamps.then_some(stamp));
+        if self.encoder.bytes().len() >= CHUNK {
+            self.hand_on();
+        }
+    }
+}
+
+impl Drop for Scribe {
+    fn drop(&mut self) {
+        if self.db.is_some() {
+            self.hand_on();
+        }
+        self.save.shard_is_done();
+    }
+}
+
+/// What all shards know of saves.
+pub struct Snapshots {
+    state: Mutex<State>,
+    /// Changes of each shard, as it noted them last; and those that the last save has.
+    changes: Vec<AtomicU64>,
+    saved: Vec<AtomicU64>,
+    /// The last save in the background has failed.
+    failing: AtomicBool,
+    /// The save that ends the server, once that is known.
+    last: Mutex<Option<Arc<Save>>>,
+}
+
+/// What INFO and save points want to know. Times are Unix seconds.
+#[derive(Clone, Default)]
+pub struct State {
+    pub running: Option<Arc<Save>>,
+    /// It runs in the background.
+    background: bool,
+    began: i64,
+    tried: i64,
+    pub saved: i64,
+    pub failed: bool,
+    /// Seconds that the last one in the background took.
+    pub took: Option<i64>,
+    pub saves: u64,
+    pub loaded: u64,
+    pub expired: u64,
+}
+
+impl State {
+    pub fn in_background(&self) -> bool {
+        self.background && self.running.is_some()
+    }
+
+    /// Seconds that the present one has taken.
+    pub fn takes(&self) -> Option<i64> {
+        self.in_background().then(|| now_s() - self.began)
+    }
+}
+
+fn now_s() -> i64 {
+    Core::clock_us() / 1_000_000
+}
+
+impl Snapshots {
+    pub fn new(shards: usize) -> Snapshots {
+        let zeros = || (0..shards).map(|_| AtomicU64::new(0)).collect();
+        Snapshots {
+            state: Mutex::new(State {
+                saved: now_s(),
+                ..State::default()
+            }),
+            changes: zeros(),
+            saved: zeros(),
+            failing: AtomicBool::new(false),
+            last: Mutex::new(None),
+        }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+
+    /// Changes of a shard that no save has.
+    pub fn unsaved(&self, shard: usize, changes: u64) -> u64 {
+        let saved = self.saved[shard].load(Ordering::Relaxed);
+        changes.saturating_sub(saved)
+    }
+
+    /// Notes that what a shard has is what the file has.
+    pub fn note_saved(&self, shard: usize, changes: u64) {
+        self.changes[shard].store(changes, Ordering::Relaxed);
+        self.saved[shard].store(changes, Ordering::Relaxed);
+    }
+
+    fn all_unsaved(&self) -> u64 {
+        let shards = self.changes.iter().enumerate();
+        let unsaved = shards.map(|(i, n)| self.unsaved(i, n.load(Ordering::Relaxed)));
+        unsaved.sum()
+    }
+
+    /// Whether writes are refused because saving fails.
+    pub fn denies_writes(&self, config: &Config) -> bool {
+        self.failing.load(Ordering::Relaxed)
+            && config.stop_writes_on_bgsave_error()
+            && !config.save().is_empty()
+    }
+
+    /// The save that ends the server.
+    pub fn last(&self) -> Option<Arc<Save>> {
+        locked(&self.last).clone()
+    }
+}
+
+/// What Redis says to writes while saving fails.
+pub const MISCONF: Error = Error::fixed(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+     Commands that may modify the data set are disabled, because this instance is configured to report \
+     errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
+     the Redis logs for details about the RDB error.",
+);
+
+pub const IN_PROGRESS: Error = Error::fixed("ERR Background save already in progress");
+
+/// Begins a save, unless one is under way.
+pub fn begin(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
+    let save = start(core, background)?;
+    let part = |shard| {
+        let mut payload = Box::<Parcel>::default();
+        payload.home = core.me;
+        payload.part.cut = Some(Arc::clone(&save));
+        Part::new(shard as ShardId, Want::Whole(Mode::Shared), payload)
+    };
+    let parts = (0..core.placement.shards()).map(part).collect();
+    let tx = core.engine.begin(Kind::Write, parts);
+    core.note_locks();
+    core.cuts.insert(tx);
+    Ok(save)
+}
+
+/// Starts the thread of a save.
+fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
+    let process = Arc::clone(&core.process);
+    let mut state = process.snapshots.state();
+    if state.running.is_some() {
+        return Err(IN_PROGRESS);
+    }
+    let save = Arc::new(Save::new(&core.config, core.placement.shards()));
+    let path = core.config.dbfilename().to_path_buf();
+    let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
+    state.tried = now_s();
+    // A directory that cannot be written to is found out here.
+    let file = File::create(&temporary).map_err(|e| {
+        log::warn!(
+            "Failed opening the temp RDB file {} for saving: {e}",
+            temporary.display()
+        );
+        if background {
+            state.failed = true;
+            process.snapshots.failing.store(true, Ordering::Relaxed);
+        }
+        Error::fixed("ERR")
+    })?;
+    let head = head(core);
+    state.running = Some(Arc::clone(&save));
+    state.background = background;
+    state.began = now_s();
+    state.saves += 1;
+    drop(state);
+    if background {
+        log::info!("Background saving started");
+    }
+    let job = Job {
+        save: Arc::clone(&save),
+        process: Arc::clone(&process),
+        background,
+        temporary,
+        path,
+    };
+    let spawned = std::thread::Builder::new()
+        .name("save".into())
+        .spawn(move || job.run(file, head));
+    if let Err(e) = spawned {
+        log::warn!("Can't save in background: no thread: {e}");
+        save.abandon();
+        save.end(Err(e.to_string()));
+        process.snapshots.state().running = None;
+        return Err(Error::fixed("ERR"));
+    }
+    Ok(save)
+}
+
+/// What stands before all keys.
+fn head(core: &Core) -> Chunk {
+    let mut encoder = Encoder::new(Compression::None);
+    encoder.aux("redis-ver", REDIS_VERSION.as_bytes());
+    encoder.aux("redis-bits", b"64");
+    encoder.aux("ctime", now_s().to_string().as_bytes());
+    encoder.aux(
+        "used-mem",
+        crate::memory::allocated().to_string().as_bytes(),
+    );
+    encoder.aux("aof-base", b"0");
+    let texts = core.process.scripts.texts();
+    for library in texts.libraries.values() {
+        encoder.function(library.code());
+    }
+    encoder.take()
+}
+
+/// What the thread of a save works with.
+struct Job {
+    save: Arc<Save>,
+    process: Arc<Process>,
+    background: bool,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Job {
+    fn run(self, file: File, head: Chunk) {
+        let written = self.write(file, head);
+        if written.is_err() {
+            // The shards leave it when they come to it.
+            self.save.abandon();
+            let _ = fs::remove_file(&self.temporary);
+        }
+        let cancelled = self.save.is_abandoned();
+        let written = written.map_err(|e| e.to_string());
+        self.note(&written, cancelled);
+        self.save.end(written);
+    }
+
+    fn write(&self, file: File, head: Chunk) -> io::Result<()> {
+        let mut version = head.version;
+        let mut to = Writer::new(BufWriter::new(&file), version)?;
+        to.chunk(&head)?;
+        let mut synced = 0;
+        while let Some(chunk) = self.save.next()? {
+            version = version.max(chunk.version);
+            to.chunk(&chunk)?;
+            if to.position() - synced >= SYNC_EVERY {
+                synced = to.position();
+                file.sync_data()?;
+            }
+        }
+        to.finish_as(version)?.flush()?;
+        (&file).seek(SeekFrom::Start(0))?;
+        (&file).write_all(&writer::header(version))?;
+        file.sync_all()?;
+        if self.save.is_abandoned() {
+            return Err(io::Error::other("it was cancelled"));
+        }
+        fs::rename(&self.temporary, &self.path)?;
+        sync_directory()
+    }
+
+    fn note(&self, written: &Result<(), String>, cancelled: bool) {
+        let snapshots = &self.process.snapshots;
+        let mut state = snapshots.state();
+        state.running = None;
+        if self.background {
+            state.took = Some(now_s() - state.began);
+        }
+        match written {
+            Ok(()) => {
+                state.saved = now_s();
+                state.failed = false;
+                snapshots.failing.store(false, Ordering::Relaxed);
+                for (saved, changes) in snapshots.saved.iter().zip(&self.save.changes) {
+                    saved.store(changes.load(Ordering::Relaxed), Ordering::Relaxed);
+                }
+                log::info!("DB saved on disk");
+                if self.background {
+                    log::info!("Background saving terminated with success");
+                }
+            }
+            Err(_) if cancelled && self.was_cancelled(written) => {
+                log::info!("Saving was cancelled");
+            }
+            Err(e) => {
+                log::warn!("Write error saving DB on disk: {e}");
+                if self.background {
+                    state.failed = true;
+                    snapshots.failing.store(true, Ordering::Relaxed);
+                    log::warn!("Background saving error");
+                }
+            }
+        }
+    }
+
+    fn was_cancelled(&self, written: &Result<(), String>) -> bool {
+        matches!(written, Err(why) if why == "it was cancelled")
+    }
+}
+
+/// Makes the renaming last. The file is in the working directory.
+fn sync_directory() -> io::Result<()> {
+    File::open(Path::new("."))?.sync_all()
+}
+
+/// The cut begins on this shard: every shard is locked.
+pub fn cut(core: &mut Core, save: Arc<Save>) {
+    let changes = core.shard.changes();
+    save.changes[core.me].store(changes, Ordering::Relaxed);
+    if save.is_abandoned() {
+        return save.shard_is_done();
+    }
+    if core.shard.has_cut() {
+        // One that was given up, and that this shard has not come to since.
+        core.shard.end_cut();
+    }
+    core.shard
+        .begin_cut(Box::new(Scribe::new(Arc::clone(&save))));
+    core.save = Some(save);
+}
+
+/// All shards have begun.
+pub fn begun(core: &mut Core, tx: TxId) -> bool {
+    core.cuts.remove(&tx)
+}
+
+/// Goes on with the cut, for a share of the pass that began at `began`.
+pub fn go_on(core: &mut Core, began: Instant) {
+    let Some(save) = &core.save else {
+        return;
+    };
+    if save.is_abandoned() {
+        core.shard.end_cut();
+        core.save = None;
+        return;
+    }
+    let start = Instant::now();
+    let share = start.saturating_duration_since(began) / SLICE_SHARE;
+    let slice = share.clamp(SLICE_MIN, SLICE_MAX);
+    loop {
+        let more = (0..STEPS).all(|_| core.shard.cut_step());
+        if !more {
+            core.shard.end_cut();
+            core.save = None;
+            return;
+        }
+        if start.elapsed() >= slice {
+            return;
+        }
+    }
+}
+
+/// Periodic: tells the others how much has changed, and on the first shard starts what a save point asks for.
+pub fn look_after(core: &mut Core) {
+    let process = Arc::clone(&core.process);
+    let snapshots = &process.snapshots;
+    snapshots.changes[core.me].store(core.shard.changes(), Ordering::Relaxed);
+    let denies = snapshots.denies_writes(&core.config);
+    core.special
+        .set(crate::clients::Special::DENIES_WRITES, denies);
+    if core.me != 0 || core.config.save().is_empty() {
+        return;
+    }
+    let unsaved = snapshots.all_unsaved();
+    let now = now_s();
+    let due = {
+        let state = snapshots.state();
+        let may_try = !state.failed || now - state.tried > RETRY_S;
+        let points = core.config.save().iter();
+        let mut due = points.filter(|point| {
+            unsaved >= u64::from(point.changes.unsigned_abs()) && now - state.saved > point.seconds
+        });
+        due.next()
+            .copied()
+            .filter(|_| state.running.is_none() && may_try && unsaved > 0)
+    };
+    if let Some(point) = due {
+        log::info!(
+            "{} changes in {} seconds. Saving...",
+            point.changes,
+            point.seconds
+        );
+        let _ = begin(core, true);
+    }
+}
+
+/// How the server is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Save if there are save points.
+    Usual,
+    Save,
+    NoSave,
+}
+
+/// Prepares the save that ends the server, if there is to be one; an error if it cannot be begun. The shards
+/// bring what they have when no command is under way any more ([`bring_all`]).
+pub fn prepare_end(core: &mut Core, ending: Ending) -> Result<(), Error> {
+    let saves = match ending {
+        Ending::Usual => !core.config.save().is_empty(),
+        Ending::Save => true,
+        Ending::NoSave => false,
+    };
+    let process = Arc::clone(&core.process);
+    if process.snapshots.last().is_some() {
+        return Ok(());
+    }
+    let running = process.snapshots.state().running.clone();
+    if let Some(running) = running {
+        running.abandon();
+        let _ = running.wait();
+    }
+    if !saves {
+        return Ok(());
+    }
+    log::info!("Saving the final RDB snapshot before exiting.");
+    let save = start(core, false)
+        .map_err(|_| Error::fixed("ERR Errors trying to SHUTDOWN. Check logs."))?;
+    *locked(&process.snapshots.last) = Some(save);
+    Ok(())
+}
+
+/// Writes everything that a shard has, when nothing runs any more.
+pub fn bring_all(core: &mut Core) {
+    if let Some(save) = core.process.snapshots.last() {
+        cut(core, save);
+        while core.shard.cut_step() {}
+        core.shard.end_cut();
+    }
+}
