@@ -174,8 +174,8 @@ fn memory_is_accounted_for() {
     assert_eq!(connection.line("MEMORY PURGE"), Value::ok());
 }
 
-/// Nothing can be saved, so nothing pretends to be; and words that contradict one another end
-/// nothing.
+/// A server that cannot save does not end, unless it is forced to; and words that contradict one another
+/// end nothing.
 #[test]
 fn shutdown_refuses_what_it_cannot_do() {
     let mut server = judged::start();
@@ -186,6 +186,7 @@ fn shutdown_refuses_what_it_cannot_do() {
     }
     let reply = connection.line("SHUTDOWN ABORT");
     assert_eq!(reply, Value::error("ERR No shutdown in progress."));
+    std::fs::remove_dir_all(server.directory()).expect("it can be removed");
     let reply = connection.line("SHUTDOWN SAVE");
     let want = "ERR Errors trying to SHUTDOWN. Check logs.";
     assert_eq!(reply, Value::error(want));

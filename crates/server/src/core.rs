@@ -26,7 +26,7 @@ use crate::remote::tx::Transactions;
 use crate::scripting::program::Programs;
 use crate::scripting::{Scripting, Shared};
 use crate::session::debug::Switches;
-use crate::snapshot::{Save, Snapshots};
+use crate::snapshot::{Errands, Save, Snapshots};
 use crate::stats::Stats;
 use crate::tasks::Tasks;
 use crate::tracking::Tracking;
@@ -223,6 +223,7 @@ pub struct Core {
     pub surveys: Surveys,
     /// The save that this shard has a part in.
     pub save: Option<Arc<Save>>,
+    pub errands: Errands,
     /// Saves of this shard that have not begun everywhere.
     pub cuts: HashSet<TxId, ahash::RandomState>,
     pub asides: Asides,
@@ -287,6 +288,7 @@ impl Core {
             changes: Vec::new(),
             surveys: Surveys::default(),
             save: None,
+            errands: Errands::new(wake.clone()),
             cuts: HashSet::default(),
             asides: Asides::new(wake.clone()),
             pubsub: PubSub::default(),
@@ -401,7 +403,9 @@ impl Core {
     /// Whether a command on this shard's keys may have to wait, or has company on other shards.
     #[inline]
     pub fn is_crossed(&self) -> bool {
-        !self.engine.is_plain() || self.flight.is_some()
+        !self.engine.is_plain()
+            || self.flight.is_some()
+            || self.save.is_some() && self.shard.has_big
     }
 
     /// Tells the data whether anybody has locked some of it, waits for some, or has some cached.

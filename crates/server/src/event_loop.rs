@@ -335,6 +335,7 @@ impl<D: Driver> EventLoop<D> {
         while let Some(done) = self.core.asides.done() {
             remote::aside::finish(&mut self.core, *done);
         }
+        snapshot::release(&mut self.core);
         while let Some((id, wants_reply, finish)) = self.core.tasks.finished() {
             self.finish_task(id, wants_reply, finish);
         }

@@ -17,22 +17,25 @@
 use crate::config::Config;
 use crate::core::{Core, Process};
 use crate::remote::parcel::Parcel;
+use crate::remote::{Parked, act};
 use crate::session::REDIS_VERSION;
+use crate::wake::Wake;
 use command::Error;
-use engine::locks::{Mode, Want};
-use engine::tx::{Kind, Part, ShardId, TxId};
+use engine::locks::{Mode, Name, Want};
+use engine::tx::{Kind, Part, ShardId, TxId, Waiter};
 use persist::encode::{Chunk, Compression};
 use persist::{Encoder, Writer, writer};
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender as Post, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use store::Sink;
 use store::access::Stamp;
 use store::shard::Item;
+use store::{Large, Loan, Look, Shard, Sink};
 
 /// Bytes of a chunk, and how many of all shards' may wait to be written.
 const CHUNK: usize = 128 << 10;
@@ -121,6 +124,11 @@ impl Save {
         self.changed.notify_all();
     }
 
+    /// Somebody else will bring something too.
+    fn join(&self) {
+        locked(&self.queue).shards += 1;
+    }
+
     fn shard_is_done(&self) {
         locked(&self.queue).shards -= 1;
         self.changed.notify_all();
@@ -207,6 +215,138 @@ impl Drop for Scribe {
             self.hand_on();
         }
         self.save.shard_is_done();
+    }
+}
+
+/// A big value that a thread writes, and the lock under which it stays what it is.
+struct Errand {
+    scribe: Scribe,
+    large: Large,
+    loan: Loan,
+    stamp: Stamp,
+    waiter: Waiter,
+    seed: [u64; 4],
+}
+
+impl Errand {
+    /// Writes the value, as it stands on a desk of its own.
+    fn run(self) -> Waiter {
+        let Errand {
+            mut scribe,
+            large,
+            loan,
+            stamp,
+            waiter,
+            seed,
+        } = self;
+        let mut desk = Shard::new(1, seed);
+        let key = desk.key(&large.key);
+        desk.accept(0, key, Some(&loan));
+        if let Some(item) = desk.look(0, key, Look::Peek) {
+            scribe.keep(large.db_then, &item, stamp);
+        }
+        desk.forget(0, key);
+        waiter
+    }
+}
+
+/// The big values that a shard has threads write, one after the other.
+pub struct Errands {
+    wake: Wake,
+    post: Post<Waiter>,
+    done: Receiver<Waiter>,
+    queue: VecDeque<Box<Errand>>,
+    running: bool,
+}
+
+impl Errands {
+    pub fn new(wake: Wake) -> Errands {
+        let (post, done) = channel();
+        Errands {
+            wake,
+            post,
+            done,
+            queue: VecDeque::new(),
+            running: false,
+        }
+    }
+
+    fn start_next(&mut self) {
+        let Some(errand) = self.queue.pop_front().filter(|_| !self.running) else {
+            return;
+        };
+        self.running = true;
+        let (post, wake) = (self.post.clone(), self.wake.clone());
+        let run = move |errand: Box<Errand>| {
+            // Nobody listens any more when the server has ended.
+            let _ = post.send(errand.run());
+            wake.ring();
+        };
+        let slot = Arc::new(Mutex::new(Some(errand)));
+        let (taken, here) = (Arc::clone(&slot), run.clone());
+        let thread = std::thread::Builder::new().name("save-big".into());
+        let spawned = thread.spawn(move || {
+            let errand = locked(&taken).take();
+            errand.into_iter().for_each(run);
+        });
+        if spawned.is_err() {
+            let errand = locked(&slot).take();
+            errand.into_iter().for_each(here);
+        }
+    }
+}
+
+/// Has a thread write a big value, which stays locked meanwhile; or writes it here if somebody has it locked.
+fn send(core: &mut Core, save: &Arc<Save>, large: Large) {
+    let key = core.shard.key(&large.key);
+    let name = Name(key.hash);
+    if !core.engine.may_run(name, Mode::Shared) {
+        return core.shard.hand_over(&large);
+    }
+    let Some(loan) = core.shard.lend(large.db, key) else {
+        // Its time has come, and dumps have such keys too.
+        return core.shard.hand_over(&large);
+    };
+    let waiter = core.park(Want::key(name, Mode::Shared));
+    core.parked.insert(waiter, Parked::Save);
+    save.join();
+    let errand = Errand {
+        scribe: Scribe::new(Arc::clone(save)),
+        large,
+        loan,
+        stamp: core.shard.stamp(),
+        waiter,
+        seed: [(); 4].map(|()| core.shard.random()),
+    };
+    core.errands.queue.push_back(Box::new(errand));
+    core.errands.start_next();
+}
+
+/// Whether a command that writes these keys has to wait until a save has a big value.
+pub fn is_in_the_way(core: &mut Core, db: usize, names: &[&[u8]]) -> bool {
+    let Some(save) = core.save.clone() else {
+        return false;
+    };
+    let mut found = false;
+    for name in names {
+        let key = core.shard.key(name);
+        if let Some(large) = core.shard.take_before_change(db, key) {
+            send(core, &save, large);
+            found = true;
+        }
+    }
+    found
+}
+
+/// Releases the big values that have been written.
+pub fn release(core: &mut Core) {
+    while core.errands.running
+        && let Ok(waiter) = core.errands.done.try_recv()
+    {
+        core.errands.running = false;
+        core.engine.passed(waiter);
+        core.errands.start_next();
+        act(core);
     }
 }
 
@@ -338,15 +478,16 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
         return Err(IN_PROGRESS);
     }
     let save = Arc::new(Save::new(&core.config, core.placement.shards()));
-    let path = core.config.dbfilename().to_path_buf();
-    let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
+    let name = PathBuf::from(core.config.dbfilename());
     state.tried = now_s();
-    // A directory that cannot be written to is found out here.
-    let file = File::create(&temporary).map_err(|e| {
-        log::warn!(
-            "Failed opening the temp RDB file {} for saving: {e}",
-            temporary.display()
-        );
+    // A directory that cannot be written to is found out here. It may be another one before the end.
+    let opened = std::env::current_dir().and_then(|directory| {
+        let temporary = directory.join(format!("temp-{}.rdb", std::process::id()));
+        let file = File::create(&temporary)?;
+        Ok((directory, temporary, file))
+    });
+    let (directory, temporary, file) = opened.map_err(|e| {
+        log::warn!("Failed opening the temp RDB file for saving: {e}");
         if background {
             state.failed = true;
             process.snapshots.failing.store(true, Ordering::Relaxed);
@@ -367,7 +508,8 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
         process: Arc::clone(&process),
         background,
         temporary,
-        path,
+        path: directory.join(name),
+        directory,
     };
     let spawned = std::thread::Builder::new()
         .name("save".into())
@@ -407,6 +549,7 @@ struct Job {
     background: bool,
     temporary: PathBuf,
     path: PathBuf,
+    directory: PathBuf,
 }
 
 impl Job {
@@ -444,7 +587,8 @@ impl Job {
             return Err(io::Error::other("it was cancelled"));
         }
         fs::rename(&self.temporary, &self.path)?;
-        sync_directory()
+        // The new name has to last too.
+        File::open(&self.directory)?.sync_all()
     }
 
     fn note(&self, written: &Result<(), String>, cancelled: bool) {
@@ -486,11 +630,6 @@ impl Job {
     }
 }
 
-/// Makes the renaming last. The file is in the working directory.
-fn sync_directory() -> io::Result<()> {
-    File::open(Path::new("."))?.sync_all()
-}
-
 /// The cut begins on this shard: every shard is locked.
 pub fn cut(core: &mut Core, save: Arc<Save>) {
     let changes = core.shard.changes();
@@ -514,7 +653,7 @@ pub fn begun(core: &mut Core, tx: TxId) -> bool {
 
 /// Goes on with the cut, for a share of the pass that began at `began`.
 pub fn go_on(core: &mut Core, began: Instant) {
-    let Some(save) = &core.save else {
+    let Some(save) = core.save.clone() else {
         return;
     };
     if save.is_abandoned() {
@@ -526,7 +665,18 @@ pub fn go_on(core: &mut Core, began: Instant) {
     let share = start.saturating_duration_since(began) / SLICE_SHARE;
     let slice = share.clamp(SLICE_MIN, SLICE_MAX);
     loop {
-        let more = (0..STEPS).all(|_| core.shard.cut_step());
+        let mut more = true;
+        for _ in 0..STEPS {
+            more = core.shard.cut_step();
+            if core.shard.has_big {
+                for large in core.shard.take_large() {
+                    send(core, &save, large);
+                }
+            }
+            if !more {
+                break;
+            }
+        }
         if !more {
             core.shard.end_cut();
             core.save = None;
@@ -610,9 +760,20 @@ pub fn prepare_end(core: &mut Core, ending: Ending) -> Result<(), Error> {
 
 /// Writes everything that a shard has, when nothing runs any more.
 pub fn bring_all(core: &mut Core) {
+    // Threads that read what the shard has.
+    while core.errands.running && core.errands.done.recv().is_ok() {
+        core.errands.running = false;
+        core.errands.start_next();
+    }
     if let Some(save) = core.process.snapshots.last() {
         cut(core, save);
-        while core.shard.cut_step() {}
+        let mut more = true;
+        while more {
+            more = core.shard.cut_step();
+            for large in core.shard.take_large() {
+                core.shard.hand_over(&large);
+            }
+        }
         core.shard.end_cut();
     }
 }

@@ -34,7 +34,7 @@ pub mod watch;
 pub mod zset;
 
 pub use collection::Open;
-pub use cut::Sink;
+pub use cut::{Large, Sink};
 pub use element::Element;
 pub use entry::{Blob, Str};
 pub use event::{Class, Event};

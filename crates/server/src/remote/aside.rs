@@ -174,7 +174,7 @@ fn elements(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Args<'
 }
 
 /// The keys of a command, in a buffer of `core`'s.
-fn keys(core: &mut Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Vec<Placed> {
+pub fn keys(core: &mut Core, entry: &Entry<HostHandler>, args: Args<'_>) -> Vec<Placed> {
     super::place(core, entry, args);
     let way = core.ways[entry.index];
     let mut keys = std::mem::take(&mut core.places);
