@@ -225,3 +225,30 @@ fn a_client_that_goes_away_leaves_its_keys() {
         assert_eq!(client.line("SCARD set").int(), MANY as i64);
     }
 }
+
+/// A script waits for a key that a command aside has locked, wherever its client is.
+#[test]
+fn scripts_wait_for_commands_aside() {
+    for shards in [1, SEVERAL] {
+        let server = Server::setup(Program::Judged).shards(shards).start();
+        let mut writer = server.connect();
+        for i in 0..40 {
+            let members: Vec<String> = (i * 1000..i * 1000 + 1000).map(|n| n.to_string()).collect();
+            writer.line(&format!("SADD {{t}}big {}", members.join(" ")));
+        }
+        let mut others: Vec<_> = (0..2 * shards).map(|_| server.connect()).collect();
+        let script = "return redis.call('SADD', KEYS[1], 'x')";
+        for round in 0..10 {
+            writer
+                .send(&["SUNIONSTORE", "{t}dest", "{t}big"])
+                .expect("sent");
+            for other in &mut others {
+                other.send(&["EVAL", script, "1", "{t}dest"]).expect("sent");
+            }
+            assert_eq!(writer.read(), Value::Int(40_000), "round {round}");
+            for other in &mut others {
+                assert!(matches!(other.read(), Value::Int(0 | 1)), "round {round}");
+            }
+        }
+    }
+}

@@ -38,6 +38,7 @@ mod server;
 mod set;
 mod shards;
 mod slowlog;
+mod snapshot;
 mod spread;
 mod stream;
 mod string;

@@ -764,7 +764,8 @@ fn execute_carefully(
             if let Err(error) = outcome {
                 fail(core, reply, entry.index, &error);
             }
-            true
+            // A script that waits for its keys comes here again.
+            client.held != Some(Held::Locked)
         }
     };
     core.shard.no_touch = false;

@@ -137,14 +137,14 @@ impl<D: Driver> EventLoop<D> {
             self.work(Instant::now());
             self.send_delayed();
             self.look_after_clients();
+            if let Some(began) = began {
+                snapshot::go_on(&mut self.core, began);
+            }
             remote::act(&mut self.core);
             tracking::tell_late(&mut self.core);
             tracking::broadcast(&mut self.core);
             if !self.core.alone {
                 self.flush();
-            }
-            if let Some(began) = began {
-                snapshot::go_on(&mut self.core, began);
             }
             self.note_pass(started);
             if !self.background.is_idle() {

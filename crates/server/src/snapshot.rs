@@ -272,7 +272,10 @@ impl Errands {
     }
 
     fn start_next(&mut self) {
-        let Some(errand) = self.queue.pop_front().filter(|_| !self.running) else {
+        if self.running {
+            return;
+        }
+        let Some(errand) = self.queue.pop_front() else {
             return;
         };
         self.running = true;
