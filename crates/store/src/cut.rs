@@ -68,7 +68,7 @@ impl Shard {
             db,
             detached: None,
             cursor: 0,
-            done: self.spaces[db].table.len() == 0,
+            done: self.is_empty(db),
             noted: HashSet::default(),
         };
         let databases = 0..self.spaces.len();
