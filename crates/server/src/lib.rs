@@ -3,6 +3,7 @@
 
 pub mod background;
 pub mod blocking;
+pub mod check;
 pub mod clients;
 pub mod commandlog;
 pub mod config;

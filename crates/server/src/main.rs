@@ -3,7 +3,7 @@
 use shoal::config::args::{self, Invocation};
 use shoal::config::{Config, LoadError};
 use shoal::daemon::Supervisor;
-use shoal::{daemon, logging, memory, process, title};
+use shoal::{check, daemon, logging, memory, process, title};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
@@ -11,6 +11,15 @@ use std::process::ExitCode;
 static ALLOCATOR: memory::Counting = memory::Counting;
 
 fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    match check::run(&args) {
+        None => {}
+        Some(Ok(told)) => {
+            println!("{told}");
+            return ExitCode::SUCCESS;
+        }
+        Some(Err(why)) => return fail(&why),
+    }
     let invocation = match args::parse(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,
         Err(error) => error.exit(),

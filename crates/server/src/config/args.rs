@@ -124,7 +124,8 @@ Examples:
   shoal
   shoal /etc/redis/redis.conf
   shoal redis.conf --port 7000 --save '' --bind 127.0.0.1 -::1
-  echo 'maxclients 100' | shoal -";
+  echo 'maxclients 100' | shoal -
+  shoal check rdb dump.rdb        (reads a dump, and says what is in it or what is wrong)";
 
 /// Options that are clap's wherever a directive's name could stand.
 const OWN: &[&[u8]] = &[

@@ -1,0 +1,166 @@
+//! `shoal check rdb FILE`: reads a dump as the server would, and tells what is in it or what is wrong with it.
+
+use persist::{Event, Reader};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::Limits;
+
+/// How the tool is called.
+const USAGE: &str = "usage: shoal check rdb FILE";
+
+/// What a call of the tool comes to: a text for the user, as an error if the file is not good. Nothing if
+/// these arguments are not a call of it; a configuration file of that name is `./check`.
+pub fn run(args: &[OsString]) -> Option<Result<String, String>> {
+    let (first, rest) = args.split_first()?;
+    if first != "check" {
+        return None;
+    }
+    Some(match rest {
+        [kind, file] if kind == "rdb" => dump(Path::new(file)),
+        [kind, _] => Err(format!("no check of {} here\n{USAGE}", kind.display())),
+        _ => Err(USAGE.to_owned()),
+    })
+}
+
+#[derive(Default)]
+struct Found {
+    facts: String,
+    keys: u64,
+    volatile: u64,
+    expired: u64,
+    functions: u64,
+    databases: Vec<u64>,
+}
+
+fn dump(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let file = File::open(path).map_err(|e| format!("{shown}: {e}"))?;
+    let mut reader = Reader::new(file, Limits::DEFAULT).map_err(|e| format!("{shown}: {e}"))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = now.unwrap_or_default().as_millis() as i64;
+    let mut found = Found::default();
+    let mut last = Vec::new();
+    loop {
+        let at = reader.position();
+        match reader.next() {
+            Ok(None) => break,
+            Ok(Some(event)) => found.note(event, now_ms, &mut last),
+            Err(e) => {
+                let last = String::from_utf8_lossy(&last).into_owned();
+                return Err(format!(
+                    "{shown} is damaged: {e}\n\
+                     between bytes {at} and {}, behind {} good keys, the last of which is {last:?}",
+                    reader.position(),
+                    found.keys
+                ));
+            }
+        }
+    }
+    let Found {
+        mut facts,
+        keys,
+        volatile,
+        expired,
+        functions,
+        databases,
+    } = found;
+    let _ = write!(
+        facts,
+        "keys: {keys}, in {} databases\nwith an expiry: {volatile}, expired: {expired}\n\
+         without elements, left out: {}\nfunction libraries: {functions}\nbytes: {}\n{shown} is good.",
+        databases.len(),
+        reader.skipped(),
+        reader.position()
+    );
+    Ok(facts)
+}
+
+impl Found {
+    fn note(&mut self, event: Event<'_>, now_ms: i64, last: &mut Vec<u8>) {
+        match event {
+            Event::Aux { name, value } => {
+                let (name, value) = (
+                    String::from_utf8_lossy(name),
+                    String::from_utf8_lossy(value),
+                );
+                let _ = writeln!(self.facts, "{name}: {}", value.escape_debug());
+            }
+            Event::Function(_) => self.functions += 1,
+            Event::Key(entry) => {
+                self.keys += 1;
+                self.volatile += u64::from(entry.expiry.is_some());
+                self.expired += u64::from(entry.expiry.is_some_and(|at| at < now_ms));
+                if self.databases.last() != Some(&entry.db) && !self.databases.contains(&entry.db) {
+                    self.databases.push(entry.db);
+                }
+                last.clear();
+                last.extend_from_slice(entry.key);
+            }
+            Event::Select(_) | Event::Resize { .. } | Event::Slot { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use persist::encode::Compression;
+    use persist::{Encoder, Writer};
+    use store::Shard;
+    use store::entry::NewValue;
+    use store::shard::{Expiry, Look};
+
+    fn called(args: &[&str]) -> Option<Result<String, String>> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        run(&args)
+    }
+
+    #[test]
+    fn only_its_own_calls_are_taken() {
+        assert!(called(&[]).is_none());
+        assert!(called(&["./check", "rdb", "x"]).is_none());
+        assert!(called(&["redis.conf"]).is_none());
+        assert_eq!(called(&["check"]), Some(Err(USAGE.to_owned())));
+        let other = called(&["check", "aof", "x"]).and_then(Result::err);
+        assert!(other.is_some_and(|why| why.contains("no check of aof")));
+    }
+
+    #[test]
+    fn a_good_dump_is_told_and_a_damaged_one_is_found() {
+        let mut shard = Shard::new(1, [1, 2, 3, 4]);
+        shard.set_now(1000);
+        let key = shard.key(b"name");
+        shard.set(0, key, NewValue::Bytes(b"value"), None, Expiry::At(5000));
+        let mut encoder = Encoder::new(Compression::None);
+        encoder.aux("redis-ver", b"7");
+        encoder.select(0);
+        let item = shard.look(0, key, Look::Peek).expect("it is there");
+        encoder.key(&item, None);
+        let chunk = encoder.take();
+        let mut writer = Writer::new(Vec::new(), chunk.version).expect("a vector takes all");
+        writer.chunk(&chunk).expect("a vector takes all");
+        let good = writer.finish().expect("a vector takes all");
+        let path = std::env::temp_dir().join(format!("shoal-check-{}", std::process::id()));
+        let check = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("it can be written");
+            dump(&path)
+        };
+        let told = check(&good).expect("it is good");
+        assert!(
+            told.contains("redis-ver: 7\nkeys: 1, in 1 databases"),
+            "{told}"
+        );
+        assert!(told.contains("with an expiry: 1, expired: 1"), "{told}");
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x20;
+            // What the header says of the version is not summed up by older ones.
+            assert!(check(&bad).is_err(), "byte {at}");
+            assert!(check(&good[..at]).is_err(), "{at} bytes");
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+}
