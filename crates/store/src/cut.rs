@@ -16,7 +16,7 @@ use crate::entry::Entry;
 use crate::shard::{BIG, Item, Key, Shard, item};
 use crate::table::{CURSOR_BITS, Table};
 use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// What takes the keys of a cut.
 pub trait Sink: Send {
@@ -52,7 +52,27 @@ struct Walk {
     cursor: u64,
     done: bool,
     /// Hashes of keys behind the cursor that are handed over, or were not there.
-    noted: HashSet<u64, RandomState>,
+    noted: HashSet<u64, BuildHasherDefault<AsItIs>>,
+}
+
+/// What is kept are hashes, and keyed ones.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The cursor at which a hash stands.
