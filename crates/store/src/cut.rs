@@ -322,7 +322,10 @@ mod tests {
                 5 => push(shard, db, key),
                 6 => _ = shard.edit(db, key, 3, |bytes| bytes[0] ^= 1),
                 7 => {
-                    let loan = shard.lend(db, to).filter(|_| name != other);
+                    // A collection there would belong to whoever gives back.
+                    let item = shard.look(db, key, Look::Peek);
+                    let is_free = item.is_none_or(|item| item.value().is_none());
+                    let loan = shard.lend(db, to).filter(|_| is_free && name != other);
                     if loan.as_ref().is_some_and(|loan| loan.elements() == 0) {
                         shard.accept(db, key, loan.as_ref());
                     }
