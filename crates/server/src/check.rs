@@ -1,12 +1,15 @@
 //! `shoal check rdb FILE`: reads a dump as the server would, and tells what is in it or what is wrong with it.
 
+use persist::decode::Decoded;
 use persist::{Event, Reader};
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::Limits;
+use store::shard::Type;
 
 /// How the tool is called.
 const USAGE: &str = "usage: shoal check rdb FILE";
@@ -32,7 +35,9 @@ struct Found {
     volatile: u64,
     expired: u64,
     functions: u64,
-    databases: Vec<u64>,
+    databases: HashSet<u64>,
+    /// By the names that TYPE answers.
+    types: BTreeMap<&'static str, u64>,
 }
 
 fn dump(path: &Path) -> Result<String, String> {
@@ -66,10 +71,13 @@ fn dump(path: &Path) -> Result<String, String> {
         expired,
         functions,
         databases,
+        types,
     } = found;
+    let types = types.iter().map(|(name, keys)| format!(" {name} {keys}"));
+    let types: String = types.collect();
     let _ = write!(
         facts,
-        "keys: {keys}, in {} databases\nwith an expiry: {volatile}, expired: {expired}\n\
+        "keys: {keys}, in {} databases\nby type:{types}\nwith an expiry: {volatile}, expired: {expired}\n\
          without elements, left out: {}\nfunction libraries: {functions}\nbytes: {}\n{shown} is good.",
         databases.len(),
         reader.skipped(),
@@ -86,22 +94,30 @@ impl Found {
                     String::from_utf8_lossy(name),
                     String::from_utf8_lossy(value),
                 );
-                let _ = writeln!(self.facts, "{name}: {}", value.escape_debug());
+                let (name, value) = (name.escape_debug(), value.escape_debug());
+                let _ = writeln!(self.facts, "{name}: {value}");
             }
             Event::Function(_) => self.functions += 1,
             Event::Key(entry) => {
                 self.keys += 1;
                 self.volatile += u64::from(entry.expiry.is_some());
                 self.expired += u64::from(entry.expiry.is_some_and(|at| at < now_ms));
-                if self.databases.last() != Some(&entry.db) && !self.databases.contains(&entry.db) {
-                    self.databases.push(entry.db);
-                }
+                self.databases.insert(entry.db);
+                *self.types.entry(type_name(&entry)).or_default() += 1;
                 last.clear();
                 last.extend_from_slice(entry.key);
             }
             Event::Select(_) | Event::Resize { .. } | Event::Slot { .. } => {}
         }
     }
+}
+
+fn type_name(entry: &persist::reader::Entry<'_>) -> &'static str {
+    let value_type = match &entry.value {
+        Decoded::Short(_) | Decoded::Long(_) => Type::String,
+        Decoded::Collection(value) => value.value_type(),
+    };
+    value_type.name()
 }
 
 #[cfg(test)]
@@ -135,7 +151,7 @@ mod tests {
         let key = shard.key(b"name");
         shard.set(0, key, NewValue::Bytes(b"value"), None, Expiry::At(5000));
         let mut encoder = Encoder::new(Compression::None);
-        encoder.aux("redis-ver", b"7");
+        encoder.aux("redis\u{1b}-ver", b"7");
         encoder.select(0);
         let item = shard.look(0, key, Look::Peek).expect("it is there");
         encoder.key(&item, None);
@@ -150,7 +166,7 @@ mod tests {
         };
         let told = check(&good).expect("it is good");
         assert!(
-            told.contains("redis-ver: 7\nkeys: 1, in 1 databases"),
+            told.contains("redis\\u{1b}-ver: 7\nkeys: 1, in 1 databases\nby type: string 1\n"),
             "{told}"
         );
         assert!(told.contains("with an expiry: 1, expired: 1"), "{told}");

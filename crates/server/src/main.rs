@@ -4,6 +4,7 @@ use shoal::config::args::{self, Invocation};
 use shoal::config::{Config, LoadError};
 use shoal::daemon::Supervisor;
 use shoal::{check, daemon, logging, memory, process, title};
+use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
@@ -15,8 +16,7 @@ fn main() -> ExitCode {
     match check::run(&args) {
         None => {}
         Some(Ok(told)) => {
-            println!("{told}");
-            return ExitCode::SUCCESS;
+            return tell(&told);
         }
         Some(Err(why)) => return fail(&why),
     }
@@ -40,6 +40,14 @@ fn main() -> ExitCode {
         }
         Ok(config) => start(config),
         Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// Shows a text. Who has closed the pipe does not want to see it.
+fn tell(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => fail(&format!("standard output: {e}")),
+        _ => ExitCode::SUCCESS,
     }
 }
 
