@@ -1,5 +1,6 @@
 //! What a handler gets to work with.
 
+use crate::effect::{Effects, Word};
 use crate::error::Error;
 use resp::number::parse_i64;
 use resp::{Args, Blob, Reply};
@@ -17,6 +18,8 @@ pub struct Settings {
     /// This shard's number, and how many there are.
     pub shard: usize,
     pub shards: usize,
+    /// What is executed was logged earlier: times that it tells are right, whatever time it is.
+    pub repeats: bool,
 }
 
 pub struct Context<'a> {
@@ -31,6 +34,8 @@ pub struct Context<'a> {
     pub warm: bool,
     pub reply: &'a mut Reply,
     pub settings: &'a Settings,
+    /// What is to be logged of the command.
+    pub effects: &'a mut Effects,
 }
 
 impl<'a> Context<'a> {
@@ -85,6 +90,31 @@ impl<'a> Context<'a> {
             self.notify(Class::GENERIC, event, key);
         }
         set
+    }
+
+    /// Logs that a key has gone, instead of the command.
+    #[inline]
+    pub fn tell_delete(&mut self, key: Key<'_>) {
+        self.effects.tell(["DEL".into(), key.bytes.into()]);
+    }
+
+    /// Logs when a key expires, instead of the command.
+    #[inline]
+    pub fn tell_expiry(&mut self, key: Key<'_>, at: i64) {
+        let call = ["PEXPIREAT".into(), key.bytes.into(), at.into()];
+        self.effects.tell(call);
+    }
+
+    /// Logs that a string was stored, instead of the command.
+    #[inline]
+    pub fn tell_set(&mut self, key: Key<'_>, value: &[u8], expiry: Expiry) {
+        let set: [Word<'_>; 3] = ["SET".into(), key.bytes.into(), value.into()];
+        let rest: &[Word<'_>] = match expiry {
+            Expiry::Clear => &[],
+            Expiry::Keep => &["KEEPTTL".into()],
+            Expiry::At(at) => &["PXAT".into(), at.into()],
+        };
+        self.effects.tell(set.iter().chain(rest).copied());
     }
 
     /// Argument `i` as an integer.

@@ -9,6 +9,7 @@ mod expire;
 mod together;
 mod walk;
 
+use self::expire::tell_set;
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
@@ -353,6 +354,8 @@ fn hsetnx(ctx: &mut Context<'_>) -> Outcome {
     if absent {
         let limits = &ctx.settings.limits;
         hash.set(field, value, Expiry::Clear, now, limits);
+        // There may be one whose time has come.
+        tell_set(ctx.effects, key, field, value, None);
     }
     hash.close_as(absent, Class::HASH, "hset");
     ctx.reply.int(absent.into());
@@ -379,7 +382,7 @@ fn hdel(ctx: &mut Context<'_>) -> Outcome {
     if let Some(mut hash) = ctx.shard.open::<Hash>(ctx.db, key)? {
         let now = hash.now_ms();
         for field in ctx.args.from(2).iter() {
-            removed += i64::from(hash.remove(field, now));
+            removed += i64::from(hash.take(field, now));
         }
         hash.close_as(removed > 0, Class::HASH, "hdel");
     }

@@ -12,6 +12,7 @@ pub mod blocking;
 pub mod context;
 pub mod cursor;
 pub mod debug;
+pub mod effect;
 pub mod error;
 pub mod generic;
 pub mod geo;
@@ -33,6 +34,7 @@ pub mod zset;
 
 pub use blocking::Blocking;
 pub use context::Context;
+pub use effect::Effects;
 pub use error::Error;
 pub use spec::{
     Arity, Command, Container, Deprecated, Effect, Flags, Form, Handler, Merge, Outcome, Spec,

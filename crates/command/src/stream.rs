@@ -13,12 +13,14 @@ mod range;
 mod read;
 
 use crate::context::Context;
+use crate::effect::{Effects, Word};
 use crate::error::Error;
 use crate::keyspec::KeyFlags;
 use crate::spec::{Argument, ArgumentKind as Kind, Command};
 use resp::number::{Decimal, parse_u64_loose};
 use resp::{Args, Reply};
-use store::stream::{Entry, Id};
+use store::Key;
+use store::stream::{Entry, Group, Id};
 
 pub use group::XGROUP;
 pub use info::XINFO;
@@ -183,6 +185,70 @@ fn subcommand_syntax(container: &str, subcommand: &[u8]) -> Error {
 
 /// `ms-seq` as a bulk string.
 #[inline]
+fn id_text(id: Id) -> String {
+    format!("{}-{}", id.ms, id.seq)
+}
+
+/// Logs that there is a consumer, instead of the command.
+fn tell_consumer(effects: &mut Effects, key: Key<'_>, group: &[u8], consumer: &[u8]) {
+    let call = [
+        "XGROUP".into(),
+        "CREATECONSUMER".into(),
+        key.bytes.into(),
+        group.into(),
+        consumer.into(),
+    ];
+    effects.tell_of(2, call);
+}
+
+/// Logs how far a group has read, instead of the command.
+fn tell_progress(effects: &mut Effects, key: Key<'_>, group: &Group) {
+    if !effects.is_on() {
+        return;
+    }
+    let last = id_text(group.last_id);
+    let call = [
+        "XGROUP".into(),
+        "SETID".into(),
+        key.bytes.into(),
+        group.name().into(),
+        last.as_str().into(),
+        "ENTRIESREAD".into(),
+        group.entries_read.unwrap_or(-1).into(),
+    ];
+    effects.tell_of(2, call);
+}
+
+/// Logs what has become of entries that were given to somebody: who has them now, or that nobody has.
+fn tell_given(effects: &mut Effects, key: Key<'_>, group: &Group, ids: &[Id]) {
+    if !effects.is_on() {
+        return;
+    }
+    for id in ids {
+        let text = id_text(*id);
+        let Some((_, given)) = group.pending(*id, *id).next() else {
+            let call = ["XACK".into(), key.bytes.into(), group.name().into()];
+            let call: [Word<'_>; 3] = call;
+            effects.tell(call.into_iter().chain([text.as_str().into()]));
+            continue;
+        };
+        effects.tell([
+            "XCLAIM".into(),
+            key.bytes.into(),
+            group.name().into(),
+            group.consumer(given.consumer).name().into(),
+            "0".into(),
+            text.as_str().into(),
+            "TIME".into(),
+            given.delivered_ms.into(),
+            "RETRYCOUNT".into(),
+            (given.deliveries as i64).into(),
+            "FORCE".into(),
+            "JUSTID".into(),
+        ]);
+    }
+}
+
 fn reply_id(reply: &mut Reply, id: Id) {
     let (ms, seq) = (Decimal::unsigned(id.ms), Decimal::unsigned(id.seq));
     let (ms, seq) = (ms.as_bytes(), seq.as_bytes());

@@ -241,9 +241,19 @@ fn getex(ctx: &mut Context<'_>) -> Outcome {
     let expiry = lifetime.expiry(ctx.args, now, "getex")?;
     Context::reply_string(ctx.reply, string);
     Ok(wrote(match expiry {
-        Expiry::At(at) if at <= now => ctx.delete(key),
-        Expiry::At(at) => ctx.set_expiry(key, Some(at)),
-        Expiry::Clear if lifetime.is_given() && had_expiry => ctx.set_expiry(key, None),
+        Expiry::At(at) if at <= now => {
+            ctx.tell_delete(key);
+            ctx.delete(key)
+        }
+        Expiry::At(at) => {
+            ctx.tell_expiry(key, at);
+            ctx.set_expiry(key, Some(at))
+        }
+        Expiry::Clear if lifetime.is_given() && had_expiry => {
+            let call = ["PERSIST".into(), key.bytes.into()];
+            ctx.effects.tell(call);
+            ctx.set_expiry(key, None)
+        }
         Expiry::Clear | Expiry::Keep => false,
     }))
 }

@@ -155,6 +155,7 @@ fn wait_here(
             warm: false,
             reply: &mut Reply::default(),
             settings: &core.settings,
+            effects: &mut command::Effects::default(),
         };
         if (blocking.alone)(&mut context, key.at, &mut call) {
             calls.push((spot(core, client.db, args.get(key.at)), call));
@@ -281,6 +282,7 @@ fn is_ready(
             warm: false,
             reply: &mut Reply::default(),
             settings,
+            effects: &mut command::Effects::default(),
         })
     })
 }

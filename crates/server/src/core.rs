@@ -33,7 +33,7 @@ use crate::tracking::Tracking;
 use crate::wake::Wake;
 use command::context::Settings;
 use command::table::Table;
-use command::{Error, Outcome};
+use command::{Effects, Error, Outcome};
 use engine::locks::Want;
 use engine::tx::{Engine, ShardId, TxId, Waiter};
 use engine::{Pause, Placement};
@@ -185,6 +185,8 @@ pub struct Core {
     pub stats: Stats,
     /// Settings of data commands.
     pub settings: Settings,
+    /// What the command that runs tells of its effects.
+    pub effects: Effects,
     /// What makes every client's commands take the careful way.
     pub special: Special,
     /// Whose command runs now; nobody's between commands.
@@ -313,7 +315,9 @@ impl Core {
                 limits: store::Limits::DEFAULT,
                 shard: me,
                 shards,
+                repeats: false,
             },
+            effects: Effects::default(),
             special: Special::NONE,
             actor: Actor::default(),
             thresholds: Thresholds::NONE,

@@ -494,6 +494,7 @@ fn perform_data(
         warm,
         reply,
         settings: &core.settings,
+        effects: &mut core.effects,
     });
     if let Ok(effect) = outcome {
         debug_assert!(

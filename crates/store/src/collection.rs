@@ -6,6 +6,7 @@
 
 use crate::entry::{Entry, Kind, NewValue};
 use crate::event::Class;
+use crate::hash::{Hash, Swept};
 use crate::random::Random;
 use crate::shard::{Expiry, Held, Key, Look, Shard, WrongType};
 use crate::value::{Collection, Value};
@@ -144,14 +145,6 @@ impl<T: Collection> Open<'_, T> {
         self.shard.notify_loss(class, event, db, entry.key(), gone);
     }
 
-    /// Puts the collection back, from which the passing of time has removed something, or not.
-    pub(crate) fn close_swept(mut self, removed: bool) {
-        if removed {
-            self.notify(Class::HASH, "hexpired");
-            self.note();
-        }
-    }
-
     /// Tells those who want to know that the key has changed.
     #[inline]
     fn note(&mut self) {
@@ -169,6 +162,37 @@ impl<T: Collection> Open<'_, T> {
     /// Unix time in milliseconds.
     pub fn now_ms(&self) -> i64 {
         self.shard.now_ms()
+    }
+}
+
+impl Open<'_, Hash> {
+    /// Removes a field; false if it was absent, or its time had come.
+    pub fn take(&mut self, field: &[u8], now_ms: i64) -> bool {
+        let before = self.len();
+        let removed = self.remove(field, now_ms);
+        if !removed && self.len() < before {
+            let (db, entry) = (self.db, self.entry);
+            self.shard.note_loss(db, entry.key(), vec![field.into()]);
+        }
+        removed
+    }
+
+    /// Removes fields whose time has come, and puts the hash back.
+    pub(crate) fn sweep_away(mut self, now_ms: i64, budget: usize) -> Swept {
+        let mut gone = Vec::new();
+        let names = self.shard.notes_losses;
+        let swept = self.sweep(now_ms, budget, |field| {
+            if names {
+                gone.push(field.into());
+            }
+        });
+        if swept.removed > 0 {
+            self.notify(Class::HASH, "hexpired");
+            self.note();
+            let (db, entry) = (self.db, self.entry);
+            self.shard.note_loss(db, entry.key(), gone);
+        }
+        swept
     }
 }
 

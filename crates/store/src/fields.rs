@@ -87,12 +87,11 @@ impl Shard {
                 self.spaces[db].fields.note(hash, now);
                 continue;
             }
-            let Some(mut open) = self.open_hashed(db, hash) else {
+            let Some(open) = self.open_hashed(db, hash) else {
                 continue;
             };
             // Closing it notes it again.
-            let step = open.sweep(now, budget.max(1));
-            open.close_swept(step.removed > 0);
+            let step = open.sweep_away(now, budget.max(1));
             swept.removed += step.removed;
             budget = budget.saturating_sub(step.looked);
         }

@@ -281,13 +281,13 @@ impl Hash {
         }
     }
 
-    /// Removes fields whose time has come, after looking at about `budget`. What is left to do shows in
-    /// [`Collection::due_ms`].
-    pub fn sweep(&mut self, now_ms: i64, budget: usize) -> Swept {
+    /// Removes fields whose time has come, after looking at about `budget`, and names them. What is left to
+    /// do shows in [`Collection::due_ms`].
+    pub fn sweep(&mut self, now_ms: i64, budget: usize, gone: impl FnMut(&[u8])) -> Swept {
         match self {
             Hash::Packed(_) => Swept::default(),
-            Hash::Timed(pack) => timed::sweep(pack, now_ms, budget),
-            Hash::Table(table) => table.sweep(now_ms, budget),
+            Hash::Timed(pack) => timed::sweep(pack, now_ms, budget, gone),
+            Hash::Table(table) => table.sweep(now_ms, budget, gone),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::slab::{Slab, SlabStats};
 use crate::table::{Found, Table, VOLATILE};
 use crate::trash::Trash;
 use crate::value::{Collection, Value};
-use crate::watch::Watches;
+use crate::watch::{Loss, Watches};
 use ahash::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::marker::PhantomData;
@@ -150,6 +150,9 @@ pub struct Shard {
     /// The events that are kept, and those that have been: see [`crate::event`].
     pub(crate) wanted: Class,
     pub(crate) events: Vec<Event>,
+    /// What time takes away is noted: see [`crate::watch::Loss`].
+    pub(crate) notes_losses: bool,
+    pub(crate) losses: Vec<Loss>,
     /// A picture that is being taken: see [`crate::cut`].
     pub(crate) cut: Option<Box<Cut>>,
     random: Random,
@@ -303,6 +306,8 @@ impl Shard {
             observed: false,
             wanted: Class::NONE,
             events: Vec::new(),
+            notes_losses: false,
+            losses: Vec::new(),
             cut: None,
             random: Random::new(seed[0]),
         }
@@ -433,6 +438,7 @@ impl Shard {
                 self.note_change(db, hash, entry.key());
             }
             self.notify(Class::EXPIRED, "expired", db, entry.key());
+            self.note_loss(db, entry.key(), Vec::new());
             self.detach(db, hash, found);
             self.release(entry);
         } else {

@@ -30,6 +30,15 @@ pub enum Change {
     Swapped(usize, usize),
 }
 
+/// Something that has gone because its time had come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub db: usize,
+    pub key: Box<[u8]>,
+    /// The fields of a hash; none if it is the key itself.
+    pub fields: Vec<Box<[u8]>>,
+}
+
 struct Watched {
     version: u64,
     watchers: usize,
@@ -101,6 +110,30 @@ impl Shard {
 
     fn note_watches(&mut self) {
         self.observed = self.watches.logs || !self.watches.keys.is_empty();
+    }
+
+    /// Notes from now on what time takes away, or does not any more.
+    pub fn note_losses(&mut self, on: bool) {
+        self.notes_losses = on;
+        self.losses.clear();
+    }
+
+    #[inline]
+    pub fn has_losses(&self) -> bool {
+        !self.losses.is_empty()
+    }
+
+    /// What time has taken away since it was asked last.
+    pub fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    #[inline]
+    pub(crate) fn note_loss(&mut self, db: usize, key: &[u8], fields: Vec<Box<[u8]>>) {
+        if self.notes_losses {
+            let key = key.into();
+            self.losses.push(Loss { db, key, fields });
+        }
     }
 
     /// Counts a change of a key.

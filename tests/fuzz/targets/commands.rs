@@ -174,6 +174,7 @@ fn call(shard: &mut Shard, choices: &mut Choices<'_>) {
             limits: store::Limits::DEFAULT,
             shard: 0,
             shards: 1,
+            repeats: false,
         },
     });
     let shown = || {

@@ -21,6 +21,7 @@ const SETTINGS: Settings = Settings {
     limits: store::Limits::DEFAULT,
     shard: 0,
     shards: 1,
+    repeats: false,
 };
 
 static TABLE: LazyLock<Table<()>> = LazyLock::new(|| Table::new(FAMILIES, CONTAINERS, Vec::new()));

@@ -179,12 +179,28 @@ fn restore(ctx: &mut Context<'_>) -> Outcome {
     ctx.reply.ok();
     if matches!(expiry, Expiry::At(at) if at <= now) {
         // With REPLACE the old value goes, for one that has gone already.
-        return Ok(Effect::wrote_if(ctx.shard.remove(ctx.db, key)));
+        let removed = ctx.shard.remove(ctx.db, key);
+        if removed {
+            ctx.tell_delete(key);
+        }
+        return Ok(Effect::wrote_if(removed));
     }
     value.put(ctx.shard, ctx.db, key, expiry);
     if let Some(access) = options.access {
         ctx.shard.set_access(ctx.db, key, access);
     }
+    let at = match expiry {
+        Expiry::At(at) => at,
+        Expiry::Clear | Expiry::Keep => 0,
+    };
+    ctx.effects.tell([
+        "RESTORE".into(),
+        key.bytes.into(),
+        at.into(),
+        ctx.args.get(3).into(),
+        "ABSTTL".into(),
+        "REPLACE".into(),
+    ]);
     Ok(Effect::Wrote)
 }
 

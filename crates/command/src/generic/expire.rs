@@ -276,8 +276,10 @@ fn set(ctx: &mut Context<'_>, name: &str, unit: Unit, from: From) -> Outcome {
     let allowed = item.is_some_and(|i| condition.allows(i.expiry(), at));
     if allowed && at <= now {
         ctx.delete(key);
+        ctx.tell_delete(key);
     } else if allowed {
         ctx.set_expiry(key, Some(at));
+        ctx.tell_expiry(key, at);
     }
     ctx.reply.int(allowed.into());
     Ok(Effect::wrote_if(allowed))

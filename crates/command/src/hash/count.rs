@@ -1,5 +1,6 @@
 //! Fields that are numbers, changed by adding.
 
+use super::expire::tell_set;
 use super::{FIELD, KEY, WRITER};
 use crate::context::Context;
 use crate::error::Error;
@@ -36,7 +37,9 @@ fn hincrby(ctx: &mut Context<'_>) -> Outcome {
     let (key, field) = (ctx.key(1), ctx.args.get(2));
     let mut hash = ctx.shard.create::<Hash>(ctx.db, key)?;
     let now = hash.now_ms();
-    let value = match hash.get(field, now) {
+    let found = hash.get(field, now);
+    let is_new = found.is_none();
+    let value = match found {
         None => Some(0),
         Some(Element::Int(value)) => Some(value),
         Some(Element::Bytes(text)) => parse_i64(text),
@@ -47,6 +50,10 @@ fn hincrby(ctx: &mut Context<'_>) -> Outcome {
     let limits = &ctx.settings.limits;
     hash.set(field, text.as_bytes(), Expiry::Keep, now, limits);
     hash.close_as(true, Class::HASH, "hincrby");
+    if is_new {
+        // There may be one whose time has come.
+        tell_set(ctx.effects, key, field, text.as_bytes(), None);
+    }
     ctx.reply.int(sum);
     Ok(Effect::Wrote)
 }
@@ -80,6 +87,10 @@ fn hincrbyfloat(ctx: &mut Context<'_>) -> Outcome {
     let sum = sum.ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_text();
     hash.set(field, &text, Expiry::Keep, now, &ctx.settings.limits);
+    if ctx.effects.is_on() {
+        let at = hash.find(field, now).and_then(|found| found.expiry);
+        tell_set(ctx.effects, key, field, &text, at);
+    }
     hash.close_as(true, Class::HASH, "hincrbyfloat");
     ctx.reply.bulk(&text);
     Ok(Effect::Wrote)

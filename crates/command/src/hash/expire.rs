@@ -2,12 +2,13 @@
 
 use super::{KEY, READ, UPDATE};
 use crate::context::Context;
+use crate::effect::Effects;
 use crate::error::Error;
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use resp::Args;
 use resp::number::parse_i64;
 use store::hash::Hash;
-use store::{Class, Look};
+use store::{Class, Key, Look};
 
 /// The latest time that a field may have, in Unix milliseconds, as in Redis.
 const LATEST_MS: i64 = (1 << 46) - 1;
@@ -302,6 +303,41 @@ const REFUSED: i64 = 0;
 const DONE: i64 = 1;
 const REMOVED: i64 = 2;
 
+/// Logs that a field has gone, instead of the command.
+pub(super) fn tell_gone(effects: &mut Effects, key: Key<'_>, field: &[u8]) {
+    effects.tell(["HDEL".into(), key.bytes.into(), field.into()]);
+}
+
+/// Logs when a field expires, or that it does not any more.
+pub(super) fn tell_expiry(effects: &mut Effects, key: Key<'_>, field: &[u8], at: Option<i64>) {
+    let key = key.bytes.into();
+    match at {
+        Some(at) => {
+            let name = "HPEXPIREAT".into();
+            let at = at.into();
+            effects.tell([name, key, at, "FIELDS".into(), "1".into(), field.into()]);
+        }
+        None => {
+            let name = "HPERSIST".into();
+            effects.tell([name, key, "FIELDS".into(), "1".into(), field.into()]);
+        }
+    }
+}
+
+/// Logs what a field has become, instead of the command.
+pub(super) fn tell_set(
+    effects: &mut Effects,
+    key: Key<'_>,
+    field: &[u8],
+    value: &[u8],
+    at: Option<i64>,
+) {
+    effects.tell(["HSET".into(), key.bytes.into(), field.into(), value.into()]);
+    if at.is_some() {
+        tell_expiry(effects, key, field, at);
+    }
+}
+
 /// Sets the expiry of fields to the time in argument 2.
 fn set(ctx: &mut Context<'_>, term: Term, name: &str) -> Outcome {
     let (key, args) = (ctx.key(1), ctx.args);
@@ -326,10 +362,12 @@ fn set(ctx: &mut Context<'_>, term: Term, name: &str) -> Outcome {
             Some(found) if !condition.allows(found.expiry, at) => REFUSED,
             Some(_) if at <= now => {
                 hash.remove(field, now);
+                tell_gone(ctx.effects, key, field);
                 REMOVED
             }
             Some(_) => {
                 hash.set_expiry(field, Some(at));
+                tell_expiry(ctx.effects, key, field, Some(at));
                 DONE
             }
         };
@@ -358,6 +396,7 @@ fn hpersist(ctx: &mut Context<'_>) -> Outcome {
             Some(None) => ctx.reply.int(-1),
             Some(Some(_)) => {
                 hash.set_expiry(field, None);
+                tell_expiry(ctx.effects, key, field, None);
                 changed = true;
                 ctx.reply.int(DONE);
             }

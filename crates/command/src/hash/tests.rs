@@ -473,10 +473,7 @@ fn drawing() {
             "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
         ),
     ]);
-    let mut c = Client {
-        protocol: Protocol::Resp3,
-        ..Client::default()
-    };
+    let mut c = Client::resp3();
     c.check("hset h a 1", ":1");
     c.check("hrandfield h 3 withvalues", "*1|*2|$1|a|$1|1");
     c.check("hrandfield h -1 withvalues", "*1|*2|$1|a|$1|1");

@@ -1,6 +1,7 @@
 //! Commands that get fields and remove them or change their expiry, or set fields together with it.
 
 use super::expire::{FIELDS, NO_FIELDS, Term, some_fields};
+use super::expire::{tell_expiry, tell_gone, tell_set};
 use super::{KEY, PAIRS, UPDATE, WRITER, reply_value};
 use crate::context::Context;
 use crate::error::Error;
@@ -52,7 +53,10 @@ fn hgetdel(ctx: &mut Context<'_>) -> Outcome {
     let mut changed = false;
     for field in fields.iter() {
         reply_value(ctx.reply, hash.get(field, now));
-        changed |= hash.remove(field, now);
+        if hash.take(field, now) {
+            tell_gone(ctx.effects, key, field);
+            changed = true;
+        }
     }
     hash.close_as(changed, Class::HASH, "hdel");
     Ok(Effect::wrote_if(changed))
@@ -112,13 +116,18 @@ fn hgetex(ctx: &mut Context<'_>) -> Outcome {
             continue;
         };
         changed |= match expiry {
-            Expiry::At(at) if at <= now => hash.remove(field, now),
+            Expiry::At(at) if at <= now => {
+                tell_gone(ctx.effects, key, field);
+                hash.remove(field, now)
+            }
             Expiry::At(at) => {
                 hash.set_expiry(field, Some(at));
+                tell_expiry(ctx.effects, key, field, Some(at));
                 true
             }
             Expiry::Clear if found.expiry.is_some() => {
                 hash.set_expiry(field, None);
+                tell_expiry(ctx.effects, key, field, None);
                 true
             }
             Expiry::Clear | Expiry::Keep => false,
@@ -273,9 +282,19 @@ fn hsetex(ctx: &mut Context<'_>) -> Outcome {
     for i in (0..pairs.len()).step_by(2) {
         let (field, value) = (pairs.get(i), pairs.get(i + 1));
         changed |= match expiry {
-            Expiry::At(at) if at <= now => hash.remove(field, now),
+            Expiry::At(at) if at <= now => {
+                let removed = hash.take(field, now);
+                if removed {
+                    tell_gone(ctx.effects, key, field);
+                }
+                removed
+            }
             _ => {
                 hash.set(field, value, expiry, now, limits);
+                if ctx.effects.is_on() {
+                    let at = hash.find(field, now).and_then(|found| found.expiry);
+                    tell_set(ctx.effects, key, field, value, at);
+                }
                 true
             }
         };

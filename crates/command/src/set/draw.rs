@@ -2,6 +2,7 @@
 
 use super::{KEY, READ, TAKE, reply_all};
 use crate::context::Context;
+use crate::effect::Effects;
 use crate::error::Error;
 use crate::keyspec::KeySpec;
 use crate::spec::{
@@ -9,7 +10,7 @@ use crate::spec::{
 };
 use resp::number::parse_i64;
 use store::set::Set;
-use store::{Class, Collection, Look, Random};
+use store::{Class, Collection, Element, Key, Look, Random};
 
 const COUNT: Argument = Argument::new("count", Kind::Integer).optional();
 
@@ -45,10 +46,19 @@ fn spop(ctx: &mut Context<'_>) -> Outcome {
     };
     let mut random = set.random();
     set.pop(&mut random, |member| {
+        tell_gone(ctx.effects, key, member);
         Context::reply_element(ctx.reply, member);
     });
     set.close_as(true, Class::SET, "spop");
     Ok(Effect::Wrote)
+}
+
+/// Logs that a member has gone, instead of the command.
+fn tell_gone(effects: &mut Effects, key: Key<'_>, member: Element<'_>) {
+    if effects.is_on() {
+        let member = member.text();
+        effects.tell(["SREM".into(), key.bytes.into(), (&*member).into()]);
+    }
 }
 
 /// SPOP with a count.
@@ -65,6 +75,7 @@ fn spop_many(ctx: &mut Context<'_>) -> Outcome {
         reply_all(ctx.reply, &set);
         ctx.notify(Class::SET, "spop", key);
         ctx.delete(key);
+        ctx.tell_delete(key);
         return Ok(Effect::Wrote);
     }
     ctx.reply.set(count);
@@ -73,6 +84,7 @@ fn spop_many(ctx: &mut Context<'_>) -> Outcome {
     {
         let mut random = set.random();
         set.pop_many(count, &mut random, &ctx.settings.limits, |member| {
+            tell_gone(ctx.effects, key, member);
             Context::reply_element(ctx.reply, member);
         });
         set.close_as(true, Class::SET, "spop");

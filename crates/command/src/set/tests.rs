@@ -254,10 +254,7 @@ fn walks() {
 
 #[test]
 fn sets_are_sets_in_the_third_protocol() {
-    let mut c = Client {
-        protocol: resp::Protocol::Resp3,
-        ..Client::default()
-    };
+    let mut c = Client::resp3();
     for (request, want) in [
         ("SADD s 1 2", ":2"),
         ("SMEMBERS s", "~2|$1|1|$1|2"),

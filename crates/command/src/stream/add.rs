@@ -1,14 +1,15 @@
 //! Adding and trimming: XADD, XTRIM, and XSETID, which says what is counted.
 
-use super::{DELETE, INVALID_ID, KEY, RANDOM_REPLY, UPDATE, id_parts, parse_id, reply_id};
+use super::{DELETE, INVALID_ID, KEY, RANDOM_REPLY, UPDATE, id_parts, id_text, parse_id, reply_id};
 use crate::context::Context;
+use crate::effect::{Effects, Word};
 use crate::error::Error;
 use crate::keyspec::{Begin, Find, KeySpec};
 use crate::spec::{Argument, ArgumentKind as Kind, Command, Effect, Flags, Form, Outcome, Spec};
 use resp::Args;
 use resp::number::{parse_i64, parse_u64_loose};
 use store::stream::{Bound, Id, NewId, References, Refusal, Stream, Trim};
-use store::{Class, Limits};
+use store::{Class, Collection, Key, Limits};
 
 /// KEEPREF, DELREF or ACKED.
 pub(super) const REFERENCES: Argument = Argument::one_of(
@@ -134,9 +135,49 @@ fn xadd(ctx: &mut Context<'_>) -> Outcome {
     if trimmed > 0 {
         stream.notify(Class::STREAM, "xtrim");
     }
+    if ctx.effects.is_on() {
+        // Without NOMKSTREAM, and with the id that it was given.
+        let text = id_text(id);
+        let fields = args.from(first);
+        let call: [Word<'_>; 3] = ["XADD".into(), key.bytes.into(), text.as_str().into()];
+        let words = fields.iter().map(Word::from);
+        ctx.effects.tell(call.into_iter().chain(words));
+    }
+    if let Some(trim) = options.trim.filter(|_| trimmed > 0) {
+        tell_trim(ctx.effects, key, &trim, stream.len());
+    }
     stream.close(true);
     reply_id(ctx.reply, id);
     Ok(Effect::Wrote)
+}
+
+/// Logs what trimming has left, instead of the command: where nodes end is another matter elsewhere.
+fn tell_trim(effects: &mut Effects, key: Key<'_>, trim: &Trim, left: usize) {
+    if !effects.is_on() {
+        return;
+    }
+    // What is spared is not at the beginning alone.
+    let bound = match trim.bound {
+        bound if trim.references == References::Spare && !trim.approximate => bound,
+        _ => Bound::Len(left as u64),
+    };
+    let (strategy, bound) = match bound {
+        Bound::Len(len) => ("MAXLEN", len.to_string()),
+        Bound::Id(id) => ("MINID", id_text(id)),
+    };
+    let call: [Word<'_>; 5] = [
+        "XTRIM".into(),
+        key.bytes.into(),
+        strategy.into(),
+        "=".into(),
+        bound.as_str().into(),
+    ];
+    let references = match trim.references {
+        References::Keep => None,
+        References::Delete => Some("DELREF".into()),
+        References::Spare => Some("ACKED".into()),
+    };
+    effects.tell(call.into_iter().chain(references));
 }
 
 fn refused(refusal: Refusal) -> Error {
@@ -181,6 +222,9 @@ fn xtrim(ctx: &mut Context<'_>) -> Outcome {
         return Ok(Effect::Read);
     };
     let trimmed = stream.trim(trim);
+    if trimmed > 0 {
+        tell_trim(ctx.effects, key, trim, stream.len());
+    }
     stream.close_as(trimmed > 0, Class::STREAM, "xtrim");
     ctx.reply.int(trimmed as i64);
     Ok(Effect::wrote_if(trimmed > 0))

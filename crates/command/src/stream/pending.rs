@@ -5,6 +5,7 @@ use super::{
     CONSUMER, COUNT, GROUP, IDS, KEY, RANDOM_REPLY, READ, UPDATE, no_group, parse_id, parse_ids,
     parse_interval, parse_start, reply_entry, reply_id,
 };
+use super::{tell_consumer, tell_given, tell_progress};
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
@@ -282,8 +283,9 @@ impl ClaimOptions {
     }
 
     /// A time that is not in the past means now.
-    fn delivered_ms(&self, now_ms: i64) -> i64 {
-        let given = self.delivered_ms.filter(|ms| (0..=now_ms).contains(ms));
+    fn delivered_ms(&self, now_ms: i64, repeats: bool) -> i64 {
+        let known = if repeats { i64::MAX } else { now_ms };
+        let given = self.delivered_ms.filter(|ms| (0..=known).contains(ms));
         given.unwrap_or(now_ms)
     }
 
@@ -310,13 +312,19 @@ fn xclaim(ctx: &mut Context<'_>) -> Outcome {
     };
     let mut changed = options.last_id > group.last_id;
     group.last_id = group.last_id.max(options.last_id);
+    if changed {
+        tell_progress(ctx.effects, key, group);
+    }
     let (consumer, is_new) = seen(group, consumer, now_ms);
     changed |= is_new;
+    if is_new {
+        tell_consumer(ctx.effects, key, name, ctx.args.get(3));
+    }
     let claim = Claim {
         consumer,
         min_idle_ms: options.min_idle_ms,
         now_ms,
-        delivered_ms: options.delivered_ms(now_ms),
+        delivered_ms: options.delivered_ms(now_ms, ctx.settings.repeats),
         deliveries: options.deliveries(),
         force: options.force,
     };
@@ -325,8 +333,14 @@ fn xclaim(ctx: &mut Context<'_>) -> Outcome {
     for id in &options.ids {
         match group.claim(log, *id, &claim) {
             Claimed::No => {}
-            Claimed::Gone { was_pending } => changed |= was_pending,
+            Claimed::Gone { was_pending } => {
+                changed |= was_pending;
+                if was_pending {
+                    tell_given(ctx.effects, key, group, &[*id]);
+                }
+            }
             Claimed::Yes => {
+                tell_given(ctx.effects, key, group, &[*id]);
                 changed = true;
                 n += 1;
                 reply_claimed(ctx.reply, log, *id, options.just_id);
@@ -443,6 +457,9 @@ fn xautoclaim(ctx: &mut Context<'_>) -> Outcome {
     };
     let (consumer, is_new) = seen(group, consumer, now_ms);
     let mut changed = is_new;
+    if is_new {
+        tell_consumer(ctx.effects, key, name, ctx.args.get(3));
+    }
     let claim = Claim {
         consumer,
         min_idle_ms: sweep.min_idle_ms,
@@ -456,6 +473,8 @@ fn xautoclaim(ctx: &mut Context<'_>) -> Outcome {
     };
     let (claimed, gone, next) = sweep_group(log, group, &claim, &sweep);
     changed |= !claimed.is_empty() || !gone.is_empty();
+    tell_given(ctx.effects, key, group, &claimed);
+    tell_given(ctx.effects, key, group, &gone);
     ctx.reply.array(3);
     reply_id(ctx.reply, next.unwrap_or(Id::MIN));
     ctx.reply.array(claimed.len());

@@ -4,6 +4,7 @@ use super::{
     CONSUMER, COUNT, GROUP, IDS, READ, WEIGHED, no_group, parse_count, parse_id, reply_entries,
     reply_entry, reply_id,
 };
+use super::{tell_consumer, tell_given, tell_progress};
 use crate::blocking::{self, Blocking, Wait};
 use crate::context::Context;
 use crate::error::Error;
@@ -154,6 +155,9 @@ fn xreadgroup(ctx: &mut Context<'_>) -> Outcome {
             continue;
         };
         let (consumer, is_new) = group.add_consumer(options.consumer, now_ms);
+        if is_new {
+            tell_consumer(ctx.effects, key, options.group, options.consumer);
+        }
         group.consumer_mut(consumer).seen_ms = now_ms;
         let mut delivery = Delivery {
             log,
@@ -161,11 +165,20 @@ fn xreadgroup(ctx: &mut Context<'_>) -> Outcome {
             consumer,
             now_ms,
             options: &options,
+            given: Vec::new(),
+            notes: ctx.effects.is_on(),
         };
         let delivered = match wanted {
             Wanted::New => delivery.new_entries(ctx.reply, &mut answer, key.bytes),
             Wanted::Above(id) => delivery.pending_entries(ctx.reply, &mut answer, key.bytes, id),
         };
+        let Delivery { group, given, .. } = delivery;
+        if !options.noack || matches!(wanted, Wanted::Above(_)) {
+            tell_given(ctx.effects, key, group, &given);
+        }
+        if delivered && matches!(wanted, Wanted::New) {
+            tell_progress(ctx.effects, key, group);
+        }
         // That the consumer was seen is noted without being a change.
         if is_new {
             stream.notify(Class::STREAM, "xgroup-createconsumer");
@@ -244,6 +257,9 @@ struct Delivery<'a> {
     consumer: ConsumerNumber,
     now_ms: i64,
     options: &'a Options<'a>,
+    /// The entries that were given, if that is to be noted.
+    given: Vec<Id>,
+    notes: bool,
 }
 
 impl Delivery<'_> {
@@ -256,13 +272,19 @@ impl Delivery<'_> {
         }
         answer.stream(reply, key);
         let mark = reply.mark();
+        let (notes, given) = (self.notes, &mut self.given);
         let n = self.group.deliver(
             self.log,
             self.consumer,
             self.options.count,
             !self.options.noack,
             self.now_ms,
-            |entry| reply_entry(reply, entry),
+            |entry| {
+                if notes {
+                    given.push(entry.id);
+                }
+                reply_entry(reply, entry);
+            },
         );
         reply.close_array(mark, n);
         true
@@ -278,6 +300,7 @@ impl Delivery<'_> {
     ) -> bool {
         answer.stream(reply, key);
         let mark = reply.mark();
+        let (notes, given) = (self.notes, &mut self.given);
         let (found, gone) = self.group.deliver_again(
             self.log,
             self.consumer,
@@ -285,7 +308,12 @@ impl Delivery<'_> {
             self.options.count,
             self.now_ms,
             |entry| match entry {
-                Ok(entry) => reply_entry(reply, entry),
+                Ok(entry) => {
+                    if notes {
+                        given.push(entry.id);
+                    }
+                    reply_entry(reply, entry);
+                }
                 Err(id) => {
                     reply.array(2);
                     reply_id(reply, id);

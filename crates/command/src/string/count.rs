@@ -139,6 +139,7 @@ fn incrbyfloat(ctx: &mut Context<'_>) -> Outcome {
     let value = NewValue::Bytes(&text);
     ctx.shard.set(ctx.db, key, value, None, Expiry::Keep);
     ctx.notify(Class::STRING, "incrbyfloat", key);
+    ctx.tell_set(key, &text, Expiry::Keep);
     ctx.reply.bulk(&text);
     Ok(Effect::Wrote)
 }

@@ -103,6 +103,9 @@ fn put(ctx: &mut Context<'_>, key: Key<'_>, i: usize, expiry: Expiry) -> bool {
             }
             notify_set(ctx, key, expiry);
             ctx.notify(Class::EXPIRED, "expired", key);
+            if removed {
+                ctx.tell_delete(key);
+            }
             removed
         }
         _ => {
@@ -262,7 +265,11 @@ fn set_with_options(ctx: &mut Context<'_>) -> Outcome {
     if !options.get {
         ctx.reply.ok();
     }
-    Ok(wrote(put(ctx, key, 2, expiry)))
+    let changed = put(ctx, key, 2, expiry);
+    if !matches!(expiry, Expiry::At(at) if at <= now) {
+        ctx.tell_set(key, ctx.args.get(2), expiry);
+    }
+    Ok(wrote(changed))
 }
 
 pub(super) const SETNX: Command = Command {
@@ -345,6 +352,7 @@ fn set_for(ctx: &mut Context<'_>, term: Term, name: &str) -> Outcome {
     let at = deadline(ctx.args.get(2), term, ctx.shard.now_ms(), name)?;
     ctx.set(key, 3, Expiry::At(at));
     notify_set(ctx, key, Expiry::At(at));
+    ctx.tell_set(key, ctx.args.get(3), Expiry::At(at));
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }
@@ -395,6 +403,7 @@ fn delifeq(ctx: &mut Context<'_>) -> Outcome {
     let equal = Condition::Equals(ctx.args.get(2)).holds(ctx, key)?;
     if equal {
         ctx.delete(key);
+        ctx.tell_delete(key);
     }
     ctx.reply.int(equal.into());
     Ok(wrote(equal))
@@ -519,7 +528,14 @@ fn msetex(ctx: &mut Context<'_>) -> Outcome {
         return Ok(Effect::Read);
     }
     ctx.reply.int(1);
-    Ok(wrote(set_pairs(ctx, 2, end, expiry)))
+    let now = ctx.shard.now_ms();
+    let changed = set_pairs(ctx, 2, end, expiry);
+    if !matches!(expiry, Expiry::At(at) if at <= now) {
+        for i in (2..end).step_by(2) {
+            ctx.tell_set(ctx.key(i), args.get(i + 1), expiry);
+        }
+    }
+    Ok(wrote(changed))
 }
 
 /// The arguments from the first on are keys with a value each.

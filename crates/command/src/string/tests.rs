@@ -1,5 +1,4 @@
 use crate::testing::Client;
-use resp::Protocol;
 
 /// Runs requests of a fresh client one after the other and compares their replies. A request that
 /// is `wait N` lets N milliseconds pass.
@@ -38,10 +37,7 @@ fn get_and_set() {
         ("getdel k", "$3|new"),
         ("getdel k", "$-1"),
     ]);
-    let mut client = Client {
-        protocol: Protocol::Resp3,
-        ..Client::default()
-    };
+    let mut client = Client::resp3();
     check_in(&mut client, &[("get k", "_"), ("set k v get", "_")]);
 }
 
@@ -401,10 +397,7 @@ fn lcs() {
         ("mset n 1234 m 2345", "+OK"),
         ("lcs n m", "$3|234"),
     ]);
-    let mut client = Client {
-        protocol: Protocol::Resp3,
-        ..Client::default()
-    };
+    let mut client = Client::resp3();
     client.settings.max_string = 4 * 9 * 10;
     check_in(
         &mut client,

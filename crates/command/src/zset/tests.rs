@@ -1,5 +1,4 @@
 use crate::testing::Client;
-use resp::Protocol;
 
 fn check(steps: &[(&str, &str)]) {
     let mut client = Client::default();
@@ -69,10 +68,7 @@ fn pops() {
         ("ZMPOP 2 no k MAX", "*-1"),
         ("ZPOPMIN k 0", "*0"),
     ]);
-    let mut client = Client {
-        protocol: Protocol::Resp3,
-        ..Client::default()
-    };
+    let mut client = Client::resp3();
     client.check("ZADD k 1 a 2 b 3 c 4 d", ":4");
     client.check("ZPOPMIN k", "*2|$1|a|,1");
     client.check("ZPOPMIN k 1", "*1|*2|$1|b|,2");

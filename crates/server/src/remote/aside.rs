@@ -169,6 +169,7 @@ fn elements(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Args<'
             warm: false,
             reply: &mut Reply::default(),
             settings: &core.settings,
+            effects: &mut command::Effects::default(),
         }),
     }
 }

@@ -377,6 +377,7 @@ impl Work {
             warm: false,
             reply,
             settings: &self.settings,
+            effects: &mut command::Effects::default(),
         };
         let outcome = (self.handler)(&mut context);
         if let (Ok(Effect::Blocks), Some(blocking)) = (&outcome, self.blocking) {
@@ -429,6 +430,7 @@ impl Work {
             warm: false,
             reply,
             settings: &self.settings,
+            effects: &mut command::Effects::default(),
         });
         for (_, part) in &mut self.parts {
             clear_desk(desk, part);

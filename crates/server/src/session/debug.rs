@@ -188,6 +188,7 @@ pub fn on_data(core: &mut Core, question: &Question) -> Result<Reply, Error> {
         warm: false,
         reply: &mut reply,
         settings: &core.settings,
+        effects: &mut command::Effects::default(),
     })?;
     Ok(reply)
 }

@@ -68,7 +68,7 @@ impl Timed {
         self.met_ms = self.met_ms.min(at);
     }
 
-    fn sweep(&mut self, now_ms: i64, budget: usize) -> Swept {
+    fn sweep(&mut self, now_ms: i64, budget: usize, mut gone: impl FnMut(&[u8])) -> Swept {
         let mut swept = Swept::default();
         let mut due: Vec<Box<[u8]>> = Vec::new();
         while swept.looked < budget {
@@ -82,6 +82,7 @@ impl Timed {
                 }
             });
             for field in due.drain(..) {
+                gone(&field);
                 swept.removed += usize::from(self.dict.remove(&field));
             }
             if self.cursor == 0 {
@@ -245,11 +246,11 @@ impl HashTable {
         self.add(field, &value, at);
     }
 
-    pub fn sweep(&mut self, now_ms: i64, budget: usize) -> Swept {
+    pub fn sweep(&mut self, now_ms: i64, budget: usize, gone: impl FnMut(&[u8])) -> Swept {
         let Some(timed) = &mut self.timed else {
             return Swept::default();
         };
-        let swept = timed.sweep(now_ms, budget);
+        let swept = timed.sweep(now_ms, budget, gone);
         if timed.dict.is_empty() {
             self.timed = None;
         }

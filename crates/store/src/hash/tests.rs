@@ -137,7 +137,7 @@ fn run(ops: Vec<Op>, fields: u8) {
             Op::Wait(ms) => now += ms,
             Op::Unpack => hash.prepare(9, &LIMITS),
             Op::Sweep(budget) => {
-                let swept = hash.sweep(now, budget);
+                let swept = hash.sweep(now, budget, |_| ());
                 let before = model.len();
                 // A sweep may not come to all, so what it has left tells what it has removed.
                 model.retain(|f, (_, at)| {
@@ -156,7 +156,7 @@ fn run(ops: Vec<Op>, fields: u8) {
             break;
         }
         now += 1;
-        hash.sweep(now, 3);
+        hash.sweep(now, 3, |_| ());
     }
     assert!(hash.due_ms() > now);
     assert_eq!(hash.len(), live(&model, now).len());
@@ -217,7 +217,7 @@ fn a_table_rests_between_sweeps_and_then_sees_all() {
     let mut steps = 0;
     while hash.due_ms() < 1101 {
         steps += 1;
-        assert!(hash.sweep(1101, 100).looked < 200);
+        assert!(hash.sweep(1101, 100, |_| ()).looked < 200);
     }
     assert!(steps > 10);
     assert_eq!(hash.len(), 5000 - 1001);
@@ -225,7 +225,7 @@ fn a_table_rests_between_sweeps_and_then_sees_all() {
     assert_eq!(hash.due_ms(), 1101 + 2);
     assert_eq!(hash.iter(5000).count(), 1000);
     while hash.due_ms() < 5000 {
-        hash.sweep(5000, 1000);
+        hash.sweep(5000, 1000, |_| ());
     }
     assert_eq!((hash.len(), hash.is_timed()), (1000, false));
 }

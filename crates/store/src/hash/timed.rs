@@ -136,10 +136,16 @@ pub fn set_expiry(pack: &mut Listpack, field: &[u8], expiry: Option<i64>) {
 }
 
 /// See [`super::Hash::sweep`].
-pub fn sweep(pack: &mut Listpack, now_ms: i64, budget: usize) -> Swept {
+pub fn sweep(
+    pack: &mut Listpack,
+    now_ms: i64,
+    budget: usize,
+    mut gone: impl FnMut(&[u8]),
+) -> Swept {
     let due = fields(pack)
         .take(budget)
         .take_while(|(_, _, at)| at.is_some_and(|at| is_due(at, now_ms)))
+        .map(|(field, _, _)| gone(&field.text()))
         .count();
     pack.delete_at(0, due * STEP);
     Swept {
