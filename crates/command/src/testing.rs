@@ -10,7 +10,6 @@ use crate::{CONTAINERS, FAMILIES};
 use resp::parse::{Batch, Frame, Input, Limits};
 use resp::{Args, Pack, Protocol, Reply};
 use store::stream::Id;
-use store::watch::Loss;
 use store::{Shard, Value};
 
 /// Parses one request, an inline command with its quoting, and hands on its arguments.
@@ -85,6 +84,8 @@ pub struct Client {
     mirror: Shard,
     /// What handlers without a row have done is not mirrored.
     is_mirrored: bool,
+    /// What was done, to tell where something went wrong.
+    pub story: Vec<String>,
 }
 
 impl Default for Client {
@@ -100,6 +101,7 @@ impl Default for Client {
             effects,
             mirror,
             is_mirrored: true,
+            story: Vec::new(),
             shard,
             table: Table::new(FAMILIES, CONTAINERS, Vec::new()),
             db: 0,
@@ -160,27 +162,15 @@ impl Client {
             panic!("{} runs on no shard", entry.full_name);
         };
         let outcome = self.execute(args, reply, form.handler());
-        let losses = self.shard.take_losses();
+        self.mirror_losses();
         if self.is_mirrored {
-            self.mirror(args, &losses, matches!(outcome, Ok(Effect::Wrote)));
+            self.mirror(args, matches!(outcome, Ok(Effect::Wrote)));
         }
         outcome.map(drop)
     }
 
     /// Does again what a command has done.
-    fn mirror(&mut self, args: Args<'_>, losses: &[Loss], wrote: bool) {
-        for loss in losses {
-            let mut call = Pack::default();
-            call.add_bytes(if loss.fields.is_empty() {
-                b"DEL"
-            } else {
-                b"HDEL"
-            });
-            call.add_bytes(&loss.key);
-            loss.fields.iter().for_each(|field| call.add_bytes(field));
-            call.end();
-            self.repeat(loss.db, call.command(0));
-        }
+    fn mirror(&mut self, args: Args<'_>, wrote: bool) {
         let effects = std::mem::take(&mut self.effects);
         if wrote && effects.is_told() {
             for told in effects.told() {
@@ -198,6 +188,31 @@ impl Client {
             );
         }
         self.effects = effects;
+    }
+
+    /// Lets time pass, and removes what it takes away.
+    pub fn pass(&mut self, ms: i64) {
+        self.shard.set_now(self.shard.now_ms() + ms);
+        for db in 0..self.shard.databases() {
+            while !self.shard.sweep_step(db, |_| true).wrapped {}
+            while !self.shard.sweep_fields_step(db, 100, |_| true).done {}
+        }
+        self.mirror_losses();
+    }
+
+    fn mirror_losses(&mut self) {
+        for loss in self.shard.take_losses() {
+            let mut call = Pack::default();
+            call.add_bytes(if loss.fields.is_empty() {
+                b"DEL"
+            } else {
+                b"HDEL"
+            });
+            call.add_bytes(&loss.key);
+            loss.fields.iter().for_each(|field| call.add_bytes(field));
+            call.end();
+            self.repeat(loss.db, call.command(0));
+        }
     }
 
     fn repeat(&mut self, db: usize, args: Args<'_>) {
@@ -254,10 +269,18 @@ impl Client {
     pub fn check_mirror(&mut self) {
         self.mirror.set_now(self.shard.now_ms());
         let (here, there) = (debug::digests(&self.shard), debug::digests(&self.mirror));
-        assert!(here == there, "the effects are others than what was done");
-        self.mirror.set_now(1);
+        let story = &self.story;
+        assert!(
+            here == there,
+            "the effects are others than what was done: {story:#?}"
+        );
         let (here, there) = (fine_print(&self.shard), fine_print(&self.mirror));
-        assert_eq!(here, there, "the effects are others than what was done");
+        self.mirror.set_now(1);
+        let story = &self.story;
+        assert_eq!(
+            here, there,
+            "the effects are others than what was done: {story:#?}"
+        );
     }
 
     /// Compares the reply to a request, its line ends written as `|`.
