@@ -4,6 +4,7 @@ use harness::server::{Directory, SEVERAL, Setup, until};
 use harness::{Connection, Program, Server, Value, scaled};
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -86,15 +87,16 @@ fn fill(connection: &mut Connection, newer: bool) {
     }
 }
 
+const LIBRARY: &str = "#!lua name=lib\nredis.register_function('seven', function() return 7 end)";
+
 #[test]
 fn what_was_saved_is_there_on_any_number_of_shards() {
     let directory = directory();
-    let code = "#!lua name=lib\nredis.register_function('seven', function() return 7 end)";
     let want = {
         let server = setup(&directory, 1).start();
         let mut connection = server.connect();
         fill(&mut connection, true);
-        let loaded = connection.call(&["FUNCTION", "LOAD", code]);
+        let loaded = connection.call(&["FUNCTION", "LOAD", LIBRARY]);
         assert_eq!(loaded.string(), "lib");
         assert_ne!(info(&mut connection, "rdb_changes_since_last_save"), "0");
         assert_eq!(connection.line("SAVE"), Value::ok());
@@ -122,7 +124,11 @@ fn what_was_saved_is_there_on_any_number_of_shards() {
 
 #[test]
 fn dumps_go_to_and_come_from_other_servers() {
-    for (peer, newer) in [(Program::Redis7, false), (Program::Redis8, true)] {
+    for (peer, newer) in [
+        (Program::Redis7, false),
+        (Program::Redis8, true),
+        (Program::Valkey, true),
+    ] {
         if let Err(why) = peer.path() {
             println!("{peer:?} is left out: {why}");
             continue;
@@ -133,6 +139,7 @@ fn dumps_go_to_and_come_from_other_servers() {
             let server = Server::setup(peer).with("dir", &at).start();
             let mut connection = server.connect();
             fill(&mut connection, newer);
+            connection.call(&["FUNCTION", "LOAD", LIBRARY]);
             assert_eq!(connection.line("SAVE"), Value::ok());
             digest(&mut connection)
         };
@@ -140,12 +147,96 @@ fn dumps_go_to_and_come_from_other_servers() {
             let server = setup(&directory, SEVERAL).start();
             let mut connection = server.connect();
             assert_eq!(digest(&mut connection), want, "from {peer:?}");
+            assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
             assert_eq!(connection.line("SAVE"), Value::ok());
         }
         let server = Server::setup(peer).with("dir", &at).start();
         let mut connection = server.connect();
         assert_eq!(digest(&mut connection), want, "to {peer:?}");
+        assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
+        if newer {
+            let left = connection.line("HPTTL hash FIELDS 2 f g");
+            let Value::Array(left) = &left else {
+                panic!("{left}");
+            };
+            assert!(matches!(left[0], Value::Int(1..=100_000_000)), "{left:?}");
+            assert_eq!(left[1], Value::Int(-1));
+        }
     }
+}
+
+#[test]
+fn the_file_has_the_name_that_is_set() {
+    let directory = directory();
+    let server = setup(&directory, SEVERAL)
+        .with("dbfilename", "first.rdb")
+        .with("enable-protected-configs", "yes")
+        .start();
+    let mut connection = server.connect();
+    connection.line("SET key 1");
+    let Value::Int(before) = connection.line("LASTSAVE") else {
+        panic!("LASTSAVE answers a time");
+    };
+    until("the next save", || {
+        assert_eq!(connection.line("SAVE"), Value::ok());
+        let last = connection.line("LASTSAVE");
+        matches!(last, Value::Int(last) if last > before).then_some(())
+    });
+    assert!(directory.0.join("first.rdb").exists());
+    let set = connection.line("CONFIG SET dbfilename second.rdb");
+    assert_eq!(set, Value::ok());
+    connection.line("SET key 2");
+    // Without saving, the data goes back to what a file of that name has.
+    connection.line("SAVE");
+    connection.line("SET key 3");
+    assert_eq!(connection.line("DEBUG RELOAD NOSAVE"), Value::ok());
+    assert_eq!(connection.line("GET key").string(), "2");
+    assert!(directory.0.join("second.rdb").exists());
+    assert!(!directory.0.join("dump.rdb").exists());
+}
+
+#[test]
+fn the_tool_tells_what_a_dump_has() {
+    let directory = directory();
+    let path = directory.0.join("dump.rdb");
+    let program = {
+        let server = setup(&directory, SEVERAL).start();
+        let mut connection = server.connect();
+        fill(&mut connection, true);
+        assert_eq!(connection.line("SAVE"), Value::ok());
+        Program::Judged.path().expect("it has been started")
+    };
+    let check = |out: Stdio| {
+        let mut command = Command::new(&program);
+        command.arg("check").arg("rdb").arg(&path);
+        command.stdout(out).stderr(Stdio::piped());
+        let child = command.spawn().expect("it can be started");
+        child.wait_with_output().expect("it ends")
+    };
+    let good = check(Stdio::piped());
+    let told = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(good.status.success(), "{told}");
+    let types = "hash 2 list 2 set 4 stream 1 string 2007 zset 3";
+    for fact in ["in 2 databases", types, "is good."] {
+        assert!(told.contains(fact), "{told}");
+    }
+    // Nobody listens any more, or what is said cannot be written down.
+    let (reader, writer) = std::io::pipe().expect("there are pipes");
+    drop(reader);
+    let unheard = check(writer.into());
+    assert!(unheard.status.success());
+    assert!(unheard.stderr.is_empty());
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let unwritten = check(full.expect("it is there").into());
+    assert_eq!(unwritten.status.code(), Some(1));
+    let mut bad = fs::read(&path).expect("it is there");
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    fs::write(&path, &bad).expect("it can be written");
+    let damaged = check(Stdio::piped());
+    assert_eq!(damaged.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&damaged.stderr).into_owned();
+    assert!(why.contains("is damaged"), "{why}");
 }
 
 #[test]
