@@ -133,9 +133,16 @@ fn dumps_go_to_and_come_from_other_servers() {
             println!("{peer:?} is left out: {why}");
             continue;
         }
+        // Valkey sums up expiries of fields otherwise.
+        let ours = {
+            let server = Server::start();
+            let mut connection = server.connect();
+            fill(&mut connection, newer);
+            digest(&mut connection)
+        };
         let directory = directory();
         let at = directory.0.display().to_string();
-        let want = {
+        let mut want = {
             let server = Server::setup(peer).with("dir", &at).start();
             let mut connection = server.connect();
             fill(&mut connection, newer);
@@ -146,15 +153,21 @@ fn dumps_go_to_and_come_from_other_servers() {
         {
             let server = setup(&directory, SEVERAL).start();
             let mut connection = server.connect();
-            assert_eq!(digest(&mut connection), want, "from {peer:?}");
+            assert_eq!(digest(&mut connection), ours, "from {peer:?}");
             assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
+            if peer == Program::Valkey {
+                // It takes no file of a version that has them.
+                connection.line("HPERSIST hash FIELDS 1 f");
+                connection.line("HPERSIST hash:large FIELDS 1 field:7");
+                want = digest(&mut connection);
+            }
             assert_eq!(connection.line("SAVE"), Value::ok());
         }
         let server = Server::setup(peer).with("dir", &at).start();
         let mut connection = server.connect();
         assert_eq!(digest(&mut connection), want, "to {peer:?}");
         assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
-        if newer {
+        if peer == Program::Redis8 {
             let left = connection.line("HPTTL hash FIELDS 2 f g");
             let Value::Array(left) = &left else {
                 panic!("{left}");
