@@ -169,6 +169,7 @@ fn call(shard: &mut Shard, choices: &mut Choices<'_>) {
         hash: None,
         warm: false,
         reply: &mut reply,
+        effects: &mut command::Effects::default(),
         settings: &Settings {
             max_string: MAX_STRING,
             limits: store::Limits::DEFAULT,

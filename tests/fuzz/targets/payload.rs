@@ -164,5 +164,6 @@ fn call(shard: &mut Shard, line: &str) {
         warm: false,
         reply: &mut reply,
         settings: &SETTINGS,
+        effects: &mut command::Effects::default(),
     });
 }
