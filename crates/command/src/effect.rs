@@ -2,8 +2,8 @@
 //!
 //! A command that writes is its own effect, as it was sent, unless its handler says otherwise: because it
 //! depends on the time, on chance or on what it has found, or because a part of it suffices. Then the
-//! handler tells what is to be logged instead. Every effect names one key, in the database of the command
-//! unless it says so, and nothing that a later time would see differently.
+//! handler tells what is to be logged instead. What it tells names one key each, in the database of the command,
+//! and nothing that a later time would see differently.
 
 use resp::number::Decimal;
 use resp::{Args, Pack};
@@ -15,14 +15,12 @@ pub struct Effects {
     on: bool,
     told: bool,
     calls: Pack,
-    /// Of each call, its database if it is not the command's, and which argument is its key.
-    places: Vec<(Option<usize>, usize)>,
+    /// Which argument of each call is its key.
+    keys: Vec<usize>,
 }
 
-/// One effect.
+/// One effect, in the database of the command.
 pub struct Told<'a> {
-    /// The database, if it is not the command's.
-    pub db: Option<usize>,
     pub key: &'a [u8],
     pub args: Args<'a>,
 }
@@ -49,7 +47,7 @@ impl Effects {
     pub fn clear(&mut self) {
         self.told = false;
         self.calls.clear();
-        self.places.clear();
+        self.keys.clear();
     }
 
     /// Whether the command has told what to log; otherwise it is the command itself.
@@ -60,52 +58,33 @@ impl Effects {
 
     /// What it has told, in this order.
     pub fn told(&self) -> impl Iterator<Item = Told<'_>> {
-        self.places.iter().enumerate().map(|(i, (db, at))| {
+        self.keys.iter().enumerate().map(|(i, at)| {
             let args = self.calls.command(i);
             Told {
-                db: *db,
                 key: args.get(*at),
                 args,
             }
         })
     }
 
-    /// The command is not to be logged as it is: nothing is, or what is told beside this.
-    #[inline]
-    pub fn instead(&mut self) {
-        self.told |= self.on;
-    }
-
     /// Logs a call, whose second word is its key, and not the command.
     #[inline]
     pub fn tell<'w>(&mut self, words: impl IntoIterator<Item = Word<'w>>) {
         if self.on {
-            self.note(None, 1, words);
-        }
-    }
-
-    /// [`Effects::tell`], for a key of some database.
-    pub fn tell_in<'w>(&mut self, db: usize, words: impl IntoIterator<Item = Word<'w>>) {
-        if self.on {
-            self.note(Some(db), 1, words);
+            self.note(1, words);
         }
     }
 
     /// [`Effects::tell`], where the key is another word.
     pub fn tell_of<'w>(&mut self, key: usize, words: impl IntoIterator<Item = Word<'w>>) {
         if self.on {
-            self.note(None, key, words);
+            self.note(key, words);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn note<'w>(
-        &mut self,
-        db: Option<usize>,
-        key: usize,
-        words: impl IntoIterator<Item = Word<'w>>,
-    ) {
+    fn note<'w>(&mut self, key: usize, words: impl IntoIterator<Item = Word<'w>>) {
         self.told = true;
         for word in words {
             match word {
@@ -114,7 +93,7 @@ impl Effects {
             }
         }
         self.calls.end();
-        self.places.push((db, key));
+        self.keys.push(key);
     }
 }
 
@@ -127,18 +106,6 @@ pub enum Word<'a> {
 
 impl<'a> From<&'a [u8]> for Word<'a> {
     fn from(bytes: &'a [u8]) -> Word<'a> {
-        Word::Bytes(bytes)
-    }
-}
-
-impl<'a, const N: usize> From<&'a [u8; N]> for Word<'a> {
-    fn from(bytes: &'a [u8; N]) -> Word<'a> {
-        Word::Bytes(bytes)
-    }
-}
-
-impl<'a> From<&'a Vec<u8>> for Word<'a> {
-    fn from(bytes: &'a Vec<u8>) -> Word<'a> {
         Word::Bytes(bytes)
     }
 }

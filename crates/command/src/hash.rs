@@ -9,7 +9,7 @@ mod expire;
 mod together;
 mod walk;
 
-use self::expire::tell_set;
+use self::expire::tell_field;
 use crate::context::Context;
 use crate::error::Error;
 use crate::keyspec::{KeyFlags, KeySpec};
@@ -355,7 +355,7 @@ fn hsetnx(ctx: &mut Context<'_>) -> Outcome {
         let limits = &ctx.settings.limits;
         hash.set(field, value, Expiry::Clear, now, limits);
         // There may be one whose time has come.
-        tell_set(ctx.effects, key, field, value, None);
+        tell_field(ctx.effects, key, &hash, field, now);
     }
     hash.close_as(absent, Class::HASH, "hset");
     ctx.reply.int(absent.into());

@@ -13,7 +13,7 @@ mod range;
 mod read;
 
 use crate::context::Context;
-use crate::effect::{Effects, Word};
+use crate::effect::Effects;
 use crate::error::Error;
 use crate::keyspec::KeyFlags;
 use crate::spec::{Argument, ArgumentKind as Kind, Command};
@@ -183,8 +183,7 @@ fn subcommand_syntax(container: &str, subcommand: &[u8]) -> Error {
     )
 }
 
-/// `ms-seq` as a bulk string.
-#[inline]
+/// `ms-seq`.
 fn id_text(id: Id) -> String {
     format!("{}-{}", id.ms, id.seq)
 }
@@ -227,9 +226,12 @@ fn tell_given(effects: &mut Effects, key: Key<'_>, group: &Group, ids: &[Id]) {
     for id in ids {
         let text = id_text(*id);
         let Some((_, given)) = group.pending(*id, *id).next() else {
-            let call = ["XACK".into(), key.bytes.into(), group.name().into()];
-            let call: [Word<'_>; 3] = call;
-            effects.tell(call.into_iter().chain([text.as_str().into()]));
+            effects.tell([
+                "XACK".into(),
+                key.bytes.into(),
+                group.name().into(),
+                text.as_str().into(),
+            ]);
             continue;
         };
         effects.tell([
@@ -249,6 +251,8 @@ fn tell_given(effects: &mut Effects, key: Key<'_>, group: &Group, ids: &[Id]) {
     }
 }
 
+/// `ms-seq` as a bulk string.
+#[inline]
 fn reply_id(reply: &mut Reply, id: Id) {
     let (ms, seq) = (Decimal::unsigned(id.ms), Decimal::unsigned(id.seq));
     let (ms, seq) = (ms.as_bytes(), seq.as_bytes());

@@ -30,6 +30,11 @@ pub fn with_args<R>(request: &str, then: impl FnOnce(Args<'_>) -> R) -> R {
     then(batch.command(0, parsed.buf))
 }
 
+/// The commands on data.
+pub fn table() -> Table<()> {
+    Table::new(FAMILIES, CONTAINERS, Vec::new())
+}
+
 /// What a digest of data does not show: when it expires, and what groups have read.
 fn fine_print(shard: &Shard) -> Vec<String> {
     let mut lines = Vec::new();
@@ -103,7 +108,7 @@ impl Default for Client {
             is_mirrored: true,
             story: Vec::new(),
             shard,
-            table: Table::new(FAMILIES, CONTAINERS, Vec::new()),
+            table: table(),
             db: 0,
             protocol: Protocol::Resp2,
             settings: Settings {
@@ -175,7 +180,7 @@ impl Client {
         if wrote && effects.is_told() {
             for told in effects.told() {
                 assert!(!told.key.is_empty() || told.args.len() > 1);
-                self.repeat(told.db.unwrap_or(self.db), told.args);
+                self.repeat(self.db, told.args);
             }
         } else if wrote {
             self.repeat(self.db, args);
@@ -268,13 +273,8 @@ impl Client {
     #[track_caller]
     pub fn check_mirror(&mut self) {
         self.mirror.set_now(self.shard.now_ms());
-        let (here, there) = (debug::digests(&self.shard), debug::digests(&self.mirror));
-        let story = &self.story;
-        assert!(
-            here == there,
-            "the effects are others than what was done: {story:#?}"
-        );
-        let (here, there) = (fine_print(&self.shard), fine_print(&self.mirror));
+        let all = |shard: &Shard| (debug::digest(shard), fine_print(shard));
+        let (here, there) = (all(&self.shard), all(&self.mirror));
         self.mirror.set_now(1);
         let story = &self.story;
         assert_eq!(

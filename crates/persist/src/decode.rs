@@ -20,7 +20,7 @@ use store::element::integer;
 use store::entry::NewValue;
 use store::hashing::hash as hash_of;
 use store::listpack::Listpack;
-use store::shard::Expiry;
+use store::shard::{Expiry, Type};
 use store::{Blob, Element, Key, Limits, Shard, Value};
 
 /// Reads values one after the other, and keeps the memory that it needs for that.
@@ -48,6 +48,13 @@ pub enum Decoded<'a> {
 }
 
 impl Decoded<'_> {
+    pub fn value_type(&self) -> Type {
+        match self {
+            Decoded::Short(_) | Decoded::Long(_) => Type::String,
+            Decoded::Collection(value) => value.value_type(),
+        }
+    }
+
     /// Makes a key hold the value, whatever was there.
     pub fn put(self, shard: &mut Shard, db: usize, key: Key<'_>, expiry: Expiry) {
         let value = match self {

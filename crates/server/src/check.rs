@@ -1,6 +1,5 @@
 //! `shoal check rdb FILE`: reads a dump as the server would, and tells what is in it or what is wrong with it.
 
-use persist::decode::Decoded;
 use persist::{Event, Reader};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -9,7 +8,6 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::Limits;
-use store::shard::Type;
 
 /// How the tool is called.
 const USAGE: &str = "usage: shoal check rdb FILE";
@@ -103,21 +101,14 @@ impl Found {
                 self.volatile += u64::from(entry.expiry.is_some());
                 self.expired += u64::from(entry.expiry.is_some_and(|at| at < now_ms));
                 self.databases.insert(entry.db);
-                *self.types.entry(type_name(&entry)).or_default() += 1;
+                let name = entry.value.value_type().name();
+                *self.types.entry(name).or_default() += 1;
                 last.clear();
                 last.extend_from_slice(entry.key);
             }
             Event::Select(_) | Event::Resize { .. } | Event::Slot { .. } => {}
         }
     }
-}
-
-fn type_name(entry: &persist::reader::Entry<'_>) -> &'static str {
-    let value_type = match &entry.value {
-        Decoded::Short(_) | Decoded::Long(_) => Type::String,
-        Decoded::Collection(value) => value.value_type(),
-    };
-    value_type.name()
 }
 
 #[cfg(test)]

@@ -15,9 +15,7 @@ fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     match check::run(&args) {
         None => {}
-        Some(Ok(told)) => {
-            return tell(&told);
-        }
+        Some(Ok(told)) => return tell(&told),
         Some(Err(why)) => return fail(&why),
     }
     let invocation = match args::parse(std::env::args_os().skip(1)) {

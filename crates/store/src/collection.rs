@@ -170,7 +170,7 @@ impl Open<'_, Hash> {
     pub fn take(&mut self, field: &[u8], now_ms: i64) -> bool {
         let before = self.len();
         let removed = self.remove(field, now_ms);
-        if !removed && self.len() < before {
+        if self.shard.notes_losses && !removed && self.len() < before {
             let (db, entry) = (self.db, self.entry);
             self.shard.note_loss(db, entry.key(), vec![field.into()]);
         }

@@ -97,10 +97,10 @@ impl Shard {
         std::mem::swap(&mut self.events, into);
     }
 
-    /// Whether there is something to take: events, entries of the log of changes, or losses.
+    /// Whether there is something to take: events, or entries of the log of changes.
     #[inline]
     pub fn has_news(&self) -> bool {
-        self.has_events() || self.has_logged() || self.has_losses()
+        self.has_events() || self.has_logged()
     }
 
     #[inline]

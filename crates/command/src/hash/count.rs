@@ -1,6 +1,6 @@
 //! Fields that are numbers, changed by adding.
 
-use super::expire::tell_set;
+use super::expire::tell_field;
 use super::{FIELD, KEY, WRITER};
 use crate::context::Context;
 use crate::error::Error;
@@ -49,11 +49,11 @@ fn hincrby(ctx: &mut Context<'_>) -> Outcome {
     let text = Decimal::signed(sum);
     let limits = &ctx.settings.limits;
     hash.set(field, text.as_bytes(), Expiry::Keep, now, limits);
-    hash.close_as(true, Class::HASH, "hincrby");
     if is_new {
         // There may be one whose time has come.
-        tell_set(ctx.effects, key, field, text.as_bytes(), None);
+        tell_field(ctx.effects, key, &hash, field, now);
     }
+    hash.close_as(true, Class::HASH, "hincrby");
     ctx.reply.int(sum);
     Ok(Effect::Wrote)
 }
@@ -87,10 +87,7 @@ fn hincrbyfloat(ctx: &mut Context<'_>) -> Outcome {
     let sum = sum.ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_text();
     hash.set(field, &text, Expiry::Keep, now, &ctx.settings.limits);
-    if ctx.effects.is_on() {
-        let at = hash.find(field, now).and_then(|found| found.expiry);
-        tell_set(ctx.effects, key, field, &text, at);
-    }
+    tell_field(ctx.effects, key, &hash, field, now);
     hash.close_as(true, Class::HASH, "hincrbyfloat");
     ctx.reply.bulk(&text);
     Ok(Effect::Wrote)

@@ -325,16 +325,22 @@ pub(super) fn tell_expiry(effects: &mut Effects, key: Key<'_>, field: &[u8], at:
 }
 
 /// Logs what a field has become, instead of the command.
-pub(super) fn tell_set(
-    effects: &mut Effects,
-    key: Key<'_>,
-    field: &[u8],
-    value: &[u8],
-    at: Option<i64>,
-) {
-    effects.tell(["HSET".into(), key.bytes.into(), field.into(), value.into()]);
-    if at.is_some() {
-        tell_expiry(effects, key, field, at);
+pub(super) fn tell_field(effects: &mut Effects, key: Key<'_>, hash: &Hash, field: &[u8], now: i64) {
+    if !effects.is_on() {
+        return;
+    }
+    let Some(found) = hash.find(field, now) else {
+        return;
+    };
+    let value = found.value.text();
+    effects.tell([
+        "HSET".into(),
+        key.bytes.into(),
+        field.into(),
+        (&*value).into(),
+    ]);
+    if found.expiry.is_some() {
+        tell_expiry(effects, key, field, found.expiry);
     }
 }
 

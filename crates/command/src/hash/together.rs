@@ -1,7 +1,7 @@
 //! Commands that get fields and remove them or change their expiry, or set fields together with it.
 
 use super::expire::{FIELDS, NO_FIELDS, Term, some_fields};
-use super::expire::{tell_expiry, tell_gone, tell_set};
+use super::expire::{tell_expiry, tell_field, tell_gone};
 use super::{KEY, PAIRS, UPDATE, WRITER, reply_value};
 use crate::context::Context;
 use crate::error::Error;
@@ -291,10 +291,7 @@ fn hsetex(ctx: &mut Context<'_>) -> Outcome {
             }
             _ => {
                 hash.set(field, value, expiry, now, limits);
-                if ctx.effects.is_on() {
-                    let at = hash.find(field, now).and_then(|found| found.expiry);
-                    tell_set(ctx.effects, key, field, value, at);
-                }
+                tell_field(ctx.effects, key, &hash, field, now);
                 true
             }
         };

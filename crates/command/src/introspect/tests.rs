@@ -4,15 +4,14 @@ use super::*;
 use crate::keyspec::{Begin, Find, KeySpec};
 use crate::spec::Form;
 use crate::table::{Row, Run};
-use crate::testing::{Client, with_args};
-use crate::{CONTAINERS, FAMILIES};
+use crate::testing::{self, Client, with_args};
 use resp::Protocol;
 
 type Subcommand = fn(&mut Reply, &Table<()>, Args<'_>) -> Result<(), Error>;
 
 /// The reply to a COMMAND call, its line ends written as `|`.
 fn ask(protocol: Protocol, subcommand: Subcommand, request: &str) -> String {
-    let table: Table<()> = Table::new(FAMILIES, CONTAINERS, Vec::new());
+    let table = testing::table();
     with_args(request, |args| {
         let mut reply = Reply::new(protocol);
         if let Err(error) = subcommand(&mut reply, &table, args) {
@@ -280,7 +279,7 @@ fn categories_follow_from_flags_and_group() {
 
 #[test]
 fn usage_shows_the_grammar() {
-    let table: Table<()> = Table::new(FAMILIES, CONTAINERS, Vec::new());
+    let table = testing::table();
     let filter = "X [FILTERBY <MODULE <module-name> | ACLCAT <category> | PATTERN <pattern>>]";
     assert_eq!(usage("X", rows::LIST.arguments), filter);
     assert_eq!(

@@ -1,8 +1,8 @@
 //! What is new in several streams: XREAD, and XREADGROUP, which delivers to a consumer of a group.
 
 use super::{
-    CONSUMER, COUNT, GROUP, IDS, READ, WEIGHED, no_group, parse_count, parse_id, reply_entries,
-    reply_entry, reply_id,
+    CONSUMER, COUNT, GROUP, IDS, READ, WEIGHED, id_text, no_group, parse_count, parse_id,
+    reply_entries, reply_entry, reply_id,
 };
 use super::{tell_consumer, tell_given, tell_progress};
 use crate::blocking::{self, Blocking, Wait};
@@ -491,7 +491,7 @@ fn alone(ctx: &mut Context<'_>, at: usize, call: &mut Pack) -> bool {
             let key = ctx.key(at);
             let stream = ctx.shard.read::<Stream>(ctx.db, key, Look::Peek);
             let last = stream.ok().flatten().map_or(Id::MIN, |s| s.log().last_id);
-            call.add_bytes(format!("{}-{}", last.ms, last.seq).as_bytes());
+            call.add_bytes(id_text(last).as_bytes());
         }
         _ => call.add(args, at + options.streams),
     }

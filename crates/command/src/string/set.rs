@@ -103,9 +103,6 @@ fn put(ctx: &mut Context<'_>, key: Key<'_>, i: usize, expiry: Expiry) -> bool {
             }
             notify_set(ctx, key, expiry);
             ctx.notify(Class::EXPIRED, "expired", key);
-            if removed {
-                ctx.tell_delete(key);
-            }
             removed
         }
         _ => {
@@ -114,6 +111,17 @@ fn put(ctx: &mut Context<'_>, key: Key<'_>, i: usize, expiry: Expiry) -> bool {
             true
         }
     }
+}
+
+/// [`put`], and logs what it has done.
+fn put_and_tell(ctx: &mut Context<'_>, key: Key<'_>, i: usize, expiry: Expiry) -> bool {
+    let changed = put(ctx, key, i, expiry);
+    match expiry {
+        _ if !changed => {}
+        Expiry::At(at) if at <= ctx.shard.now_ms() => ctx.tell_delete(key),
+        _ => ctx.tell_set(key, ctx.args.get(i), expiry),
+    }
+    changed
 }
 
 fn notify_set(ctx: &mut Context<'_>, key: Key<'_>, expiry: Expiry) {
@@ -265,11 +273,7 @@ fn set_with_options(ctx: &mut Context<'_>) -> Outcome {
     if !options.get {
         ctx.reply.ok();
     }
-    let changed = put(ctx, key, 2, expiry);
-    if !matches!(expiry, Expiry::At(at) if at <= now) {
-        ctx.tell_set(key, ctx.args.get(2), expiry);
-    }
-    Ok(wrote(changed))
+    Ok(wrote(put_and_tell(ctx, key, 2, expiry)))
 }
 
 pub(super) const SETNX: Command = Command {
@@ -433,7 +437,7 @@ pub(super) const MSET: Command = Command {
 
 fn mset(ctx: &mut Context<'_>) -> Outcome {
     check_pairs(ctx.args, "mset")?;
-    set_pairs(ctx, 1, ctx.args.len(), Expiry::Clear);
+    set_pairs(ctx, 1, ctx.args.len(), Expiry::Clear, put);
     ctx.reply.ok();
     Ok(Effect::Wrote)
 }
@@ -459,7 +463,7 @@ fn msetnx(ctx: &mut Context<'_>) -> Outcome {
     let end = ctx.args.len();
     let absent = all_hold(ctx, 1, end, &Condition::Absent)?;
     if absent {
-        set_pairs(ctx, 1, end, Expiry::Clear);
+        set_pairs(ctx, 1, end, Expiry::Clear, put);
     }
     ctx.reply.int(absent.into());
     Ok(wrote(absent))
@@ -528,14 +532,7 @@ fn msetex(ctx: &mut Context<'_>) -> Outcome {
         return Ok(Effect::Read);
     }
     ctx.reply.int(1);
-    let now = ctx.shard.now_ms();
-    let changed = set_pairs(ctx, 2, end, expiry);
-    if !matches!(expiry, Expiry::At(at) if at <= now) {
-        for i in (2..end).step_by(2) {
-            ctx.tell_set(ctx.key(i), args.get(i + 1), expiry);
-        }
-    }
-    Ok(wrote(changed))
+    Ok(wrote(set_pairs(ctx, 2, end, expiry, put_and_tell)))
 }
 
 /// The arguments from the first on are keys with a value each.
@@ -562,8 +559,15 @@ fn all_hold(
     Ok(true)
 }
 
-/// Stores the pairs in arguments `first..end`; answers whether the data changed.
-fn set_pairs(ctx: &mut Context<'_>, first: usize, end: usize, expiry: Expiry) -> bool {
+/// Stores the pairs in arguments `first..end` with `put`; answers whether the data changed.
+#[inline]
+fn set_pairs(
+    ctx: &mut Context<'_>,
+    first: usize,
+    end: usize,
+    expiry: Expiry,
+    put: impl Fn(&mut Context<'_>, Key<'_>, usize, Expiry) -> bool,
+) -> bool {
     let mut changed = false;
     for i in (first..end).step_by(2) {
         if (i - first).is_multiple_of(2 * Context::PREFETCHED) {
