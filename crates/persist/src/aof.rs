@@ -167,11 +167,20 @@ impl Manifest {
         text
     }
 
-    /// The greatest number of a file that is in use.
-    pub fn last_seq(&self) -> i64 {
-        let files = self.base.iter().chain(&self.increments);
-        files.map(|file| file.seq).max().unwrap_or(0)
+    /// The number of the next increment: nothing has it, of what is still to be deleted neither.
+    pub fn next_increment(&self) -> i64 {
+        next(self.increments.iter().chain(&self.history))
     }
+
+    /// The same for a base.
+    pub fn next_base(&self) -> i64 {
+        next(self.base.iter().chain(&self.history))
+    }
+}
+
+fn next<'a>(files: impl Iterator<Item = &'a File>) -> i64 {
+    let last = files.map(|file| file.seq).max().unwrap_or(0);
+    last.max(0).saturating_add(1)
 }
 
 /// What C's `atoll` reads: the integer at the beginning, 0 without one.
@@ -244,7 +253,7 @@ mod tests {
         };
         assert_eq!(manifest, want);
         assert_eq!(manifest.to_text(), text);
-        assert_eq!(manifest.last_seq(), 5);
+        assert_eq!((manifest.next_base(), manifest.next_increment()), (4, 6));
         let strange = Manifest {
             base: Some(file("\"q\" \\ 'x' \u{1}é", 1)),
             ..Manifest::default()
