@@ -13,6 +13,8 @@ use resp::{Args, Pack};
 pub struct Effects {
     /// Somebody wants to know.
     on: bool,
+    /// The command runs on values that several shards have lent.
+    apart: bool,
     told: bool,
     calls: Pack,
     /// Which argument of each call is its key.
@@ -35,16 +37,39 @@ impl Effects {
         self.on
     }
 
-    /// Begins with a command: nothing has been told of it.
+    /// The same for a command that runs elsewhere, on values of one shard.
+    pub fn aside(&self) -> Effects {
+        Effects {
+            on: self.on,
+            ..Effects::default()
+        }
+    }
+
+    /// Or of several: each logs what concerns its keys.
+    pub fn apart(&self) -> Effects {
+        Effects {
+            apart: true,
+            ..self.aside()
+        }
+    }
+
+    /// Whether what is told has to name one key at a time. Without being told, the shards log the keys that
+    /// have changed as they are.
     #[inline]
-    pub fn begin(&mut self) {
+    pub fn is_apart(&self) -> bool {
+        self.on && self.apart
+    }
+
+    /// Forgets what was told.
+    #[inline]
+    pub fn clear(&mut self) {
         if self.told {
-            self.clear();
+            self.reset();
         }
     }
 
     #[cold]
-    pub fn clear(&mut self) {
+    fn reset(&mut self) {
         self.told = false;
         self.calls.clear();
         self.keys.clear();

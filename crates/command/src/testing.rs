@@ -262,7 +262,7 @@ impl Client {
             settings: &self.settings,
             effects: &mut self.effects,
         };
-        ctx.effects.begin();
+        ctx.effects.clear();
         let effect = handler(&mut ctx)?;
         let changed = self.shard.changes() != before;
         assert_eq!(changed, effect == Effect::Wrote, "{:?}", args.get(0));

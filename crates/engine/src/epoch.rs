@@ -61,6 +61,11 @@ impl Epochs {
         }
     }
 
+    #[inline]
+    pub fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// The last epoch that can be sealed now, if it was not before.
     pub fn seal(&mut self, ignore_open: bool) -> Option<Epoch> {
         let open = self.open.front().map_or(self.current, |open| open.0);

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod aof;
+pub mod append;
 pub mod batch;
 pub mod crc64;
 pub mod decode;
@@ -22,7 +23,7 @@ pub mod dump;
 pub mod encode;
 pub mod error;
 pub mod format;
-pub mod log;
+
 pub mod lzf;
 pub mod reader;
 pub mod source;

@@ -4,16 +4,17 @@
 //! its slot, so that a handler has it and, beside it, everybody else.
 
 use crate::blocking::Blocked;
-use crate::driver::ConnId;
+use crate::driver::{ConnId, Output};
 use crate::pubsub::Subscriptions;
 use crate::remote::exec::Exec;
 use crate::remote::flight::Flight;
 use crate::session::multi::{Multi, WatchedKey};
 use crate::tracking::Caching;
+use engine::Epoch;
 use engine::tx::{TxId, Waiter};
 use resp::parse::Input;
 use resp::{Protocol, Reply};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ impl Special {
     pub const MONITORED: Special = Special(1 << 9);
     /// CLIENT TRACKING ON.
     pub const TRACKING: Special = Special(1 << 10);
+    /// It came while the server was loading, which goes on.
+    pub const LOADING: Special = Special(1 << 12);
     /// Of the whole shard: saving fails, and writes are refused for it.
     pub const DENIES_WRITES: Special = Special(1 << 11);
 
@@ -204,6 +207,8 @@ pub struct Client {
     pub script: bool,
     /// It waits for a key.
     pub blocked: Option<Box<Blocked>>,
+    /// Replies that wait until the log is durable up to an epoch.
+    pub outbox: VecDeque<(Epoch, Output)>,
     /// How often sending its replies has been put off.
     pub delayed: u8,
     /// Its next command has waited for locks, which are its own now.
@@ -269,6 +274,11 @@ impl Client {
             || self.aside
     }
 
+    /// Bytes that wait for the log.
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.iter().map(|(_, output)| output.len()).sum()
+    }
+
     /// Whether it stands for a script, which has no connection.
     pub fn is_script(&self) -> bool {
         self.id == 0
@@ -292,6 +302,7 @@ impl Client {
             aside: false,
             script: false,
             blocked: None,
+            outbox: VecDeque::new(),
             delayed: 0,
             ended: false,
             session: Session {
@@ -404,6 +415,13 @@ impl Clients {
 
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Client> {
         self.slots.get_mut(conn.0 as usize)?.as_deref_mut()
+    }
+
+    /// Takes a mark from all clients.
+    pub fn unmark_all(&mut self, mark: Special) {
+        for client in self.slots.iter_mut().flatten() {
+            client.special.set(mark, false);
+        }
     }
 
     pub fn conn_of(&self, id: u64) -> Option<ConnId> {

@@ -3,6 +3,8 @@
 //! It knows neither the driver nor the runtime: the event loop feeds it bytes and takes away its
 //! replies.
 
+use crate::aof::{Hub, REPLAYING};
+use crate::aof::journal::Journal;
 use crate::blocking::Waits;
 use crate::clients::{Client, Clients, Peer, Special};
 use crate::commandlog::{self, CommandLog, Thresholds};
@@ -83,6 +85,7 @@ pub struct Process {
     /// Of the entries of SLOWLOG and COMMANDLOG.
     pub log_ids: commandlog::Ids,
     pub snapshots: Snapshots,
+    pub aof: Hub,
     /// Shards on which nothing is under way any more, when the server ends.
     pub quiet: AtomicUsize,
     /// The signal that asks the server to end; 0 while there is none.
@@ -105,6 +108,7 @@ impl Process {
             supervised: "no",
             log_ids: commandlog::Ids::default(),
             snapshots: Snapshots::new(shards),
+            aof: Hub::new(shards),
             quiet: AtomicUsize::new(0),
             signal: AtomicI32::new(0),
         }
@@ -187,6 +191,7 @@ pub struct Core {
     pub settings: Settings,
     /// What the command that runs tells of its effects.
     pub effects: Effects,
+    pub journal: Journal,
     /// What makes every client's commands take the careful way.
     pub special: Special,
     /// Whose command runs now; nobody's between commands.
@@ -249,6 +254,8 @@ pub struct Core {
     pub(crate) places: Vec<Placed>,
     /// Where gathering commands find the values that all shards have lent.
     pub desk: Shard,
+    /// The log that there was is being executed, and time stands still.
+    pub loading: bool,
     /// Time that a transaction has brought here, in Unix milliseconds.
     floor_ms: i64,
     /// Empty output buffers.
@@ -306,6 +313,7 @@ impl Core {
             places: Vec::new(),
             desk: Shard::new(config.databases(), seed),
             floor_ms: 0,
+            loading: process.aof.phase.load(Ordering::SeqCst) == REPLAYING,
             spare: Spare::default(),
             shard: Shard::new(config.databases(), seed),
             clients: Clients::new(Arc::clone(&process.connections[me])),
@@ -318,6 +326,7 @@ impl Core {
                 repeats: false,
             },
             effects: Effects::default(),
+            journal: Journal::default(),
             special: Special::NONE,
             actor: Actor::default(),
             thresholds: Thresholds::NONE,
@@ -387,6 +396,11 @@ impl Core {
     /// Reads the clock; once per pass of the loop.
     pub fn tick(&mut self) {
         self.now_us = Core::clock_us();
+        if self.loading {
+            // What the log has has not expired when it was written.
+            self.shard.stop_time(self.now_us / 1000);
+            return;
+        }
         let now_ms = self.now_us / 1000;
         // Never behind a transaction that has run here, unless the clock was set back.
         if self.floor_ms - now_ms > CLOCK_STEP_MS {

@@ -9,6 +9,7 @@
 //! joins the client's flight (see [`crate::remote`]) and what needs several becomes a transaction;
 //! the commands after it wait in the client's input if they may not run beside it.
 
+use crate::aof::{journal, replay};
 use crate::blocking;
 use crate::clients::{Client, Closing, Held, Special};
 use crate::commandlog::{self, By, Lap, Source};
@@ -504,6 +505,9 @@ fn perform_data(
             entry.full_name
         );
     }
+    if core.effects.is_on() {
+        journal::note(core, entry, form, db, args, &outcome);
+    }
     if core.shard.has_news() {
         note_news(core);
     }
@@ -726,11 +730,18 @@ fn execute_carefully(
             return true;
         }
     }
+    if client.special.has(Special::LOADING) && !entry.spec.flags.has(Flags::LOADING) {
+        core.stats.commands[entry.index].rejected += 1;
+        let error = multi::refused(core, client, entry, replay::LOADING);
+        core.reply_error(reply, &error);
+        return true;
+    }
     if core.special.has(Special::DENIES_WRITES)
         && (entry.spec.flags.or(caller.queued).has(Flags::WRITE) || entry.spec.name == "ping")
     {
         core.stats.commands[entry.index].rejected += 1;
-        let error = multi::refused(core, client, entry, snapshot::MISCONF);
+        let error = journal::misconf(core).unwrap_or(snapshot::MISCONF);
+        let error = multi::refused(core, client, entry, error);
         core.reply_error(reply, &error);
         return true;
     }

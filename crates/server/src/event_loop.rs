@@ -9,13 +9,15 @@
 //! Everything between two waits runs without interruption and is bounded: a read is one buffer, and
 //! background work (expiry, freeing) is cut into slices of well under a millisecond.
 
+use crate::aof::journal;
+use crate::aof::replay::{self, REPLAY};
 use crate::background::{Background, WAIT_MAX};
 use crate::clients::{Client, Closing, Held, Peer, Special};
 use crate::config::ClientClass;
 use crate::config::settings::OnSignal;
 use crate::core::{Actor, Arrival, Core, Request};
 use crate::cron::Cron;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, OUTPUT_HIGH};
 use crate::driver::{ConnId, Driver, Event, Output};
 use crate::listen::{self, Address, Listener};
 use crate::monitor;
@@ -30,6 +32,7 @@ use crate::tasks::Finish;
 use crate::tracking;
 use crate::wake::Wake;
 use crate::{blocking, dispatch};
+use engine::Epoch;
 use resp::Reply;
 use std::collections::VecDeque;
 use std::io;
@@ -125,8 +128,12 @@ impl<D: Driver> EventLoop<D> {
         loop {
             let timeout = self.timeout();
             self.wait(timeout)?;
+            journal::wake(&mut self.core);
             let started = Ticks::now();
             self.core.tick();
+            if self.core.loading {
+                replay::look_after(&mut self.core);
+            }
             let began = self.core.save.is_some().then(Instant::now);
             self.core.actor = Actor::default();
             if !self.core.alone {
@@ -143,6 +150,7 @@ impl<D: Driver> EventLoop<D> {
             remote::act(&mut self.core);
             tracking::tell_late(&mut self.core);
             tracking::broadcast(&mut self.core);
+            journal::hand_on(&mut self.core);
             if !self.core.alone {
                 self.flush();
             }
@@ -152,6 +160,7 @@ impl<D: Driver> EventLoop<D> {
             }
             if self.is_over() {
                 snapshot::bring_all(&mut self.core);
+                journal::end(&mut self.core);
                 return Ok(());
             }
         }
@@ -173,11 +182,18 @@ impl<D: Driver> EventLoop<D> {
 
     /// Waits for something to happen, unless another shard has sent something already.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if self.core.alone || timeout == Some(Duration::ZERO) {
+        if timeout == Some(Duration::ZERO) {
+            return self.driver.wait(timeout);
+        }
+        if self.core.alone {
+            journal::sleep(&mut self.core);
             return self.driver.wait(timeout);
         }
         let timeout = match self.core.node.prepare_sleep() {
-            true => timeout,
+            true => {
+                journal::sleep(&mut self.core);
+                timeout
+            }
             false => Some(Duration::ZERO),
         };
         let waited = self.driver.wait(timeout);
@@ -191,6 +207,7 @@ impl<D: Driver> EventLoop<D> {
             || !self.core.clients.dirty.is_empty()
             || !self.core.scripting.paused.is_empty()
             || self.core.save.is_some()
+            || journal::has_released(&self.core)
         {
             return Some(Duration::ZERO);
         }
@@ -241,6 +258,7 @@ impl<D: Driver> EventLoop<D> {
                         client.session.in_flight = 0;
                         client.session.last_active_ms = now_ms;
                         if !client.reply.is_empty()
+                            || !client.outbox.is_empty()
                             || client.held.is_some()
                             || client.closing != Closing::No
                             || client.ended
@@ -310,8 +328,13 @@ impl<D: Driver> EventLoop<D> {
         let conn = core.clients.reserve(id);
         let fd = socket.as_raw_fd();
         let mut client = Box::new(Client::new(id, conn, peer, fd, core.now_ms()));
-        let unknown = core.needs_password();
-        client.special.set(Special::UNAUTHENTICATED, unknown);
+        if id == REPLAY {
+            client.special = Special::NONE;
+        } else {
+            let unknown = core.needs_password();
+            client.special.set(Special::UNAUTHENTICATED, unknown);
+            client.special.set(Special::LOADING, core.loading);
+        }
         self.driver.adopt(conn, socket);
         core.clients.put(client);
     }
@@ -349,6 +372,9 @@ impl<D: Driver> EventLoop<D> {
         });
         self.core.expire_pause();
         self.cron.run(&mut self.core, now);
+        if self.core.effects.is_on() {
+            journal::note_losses(&mut self.core);
+        }
         if self.core.shard.has_news() {
             dispatch::note_news(&mut self.core);
         }
@@ -366,6 +392,7 @@ impl<D: Driver> EventLoop<D> {
 
     /// Sends, resumes and closes the clients that something has happened to.
     fn look_after_clients(&mut self) {
+        journal::release(&mut self.core);
         let mut dirty = std::mem::take(&mut self.core.clients.dirty);
         for conn in dirty.drain(..) {
             if let Some(client) = self.core.clients.get_mut(conn) {
@@ -400,10 +427,12 @@ impl<D: Driver> EventLoop<D> {
         {
             self.go_on(conn);
         }
+        let holds = journal::holds_replies(&self.core);
         let Some(client) = self.core.clients.get_mut(conn) else {
             return;
         };
-        let sends = !client.reply.is_empty() && self.driver.unsent(conn) == 0;
+        let holds = holds || !client.outbox.is_empty();
+        let sends = !client.reply.is_empty() && (holds || self.driver.unsent(conn) == 0);
         if sends && client.delays_reply() {
             if client.delayed == 1 {
                 let since_us = self.core.now_us;
@@ -413,12 +442,13 @@ impl<D: Driver> EventLoop<D> {
             client.delayed = 0;
             let (buffer, splices) = client.reply.take();
             let output = Output { buffer, splices };
-            self.core.stats.writes += 1;
-            self.core.stats.bytes_out += output.len() as u64;
-            client.session.bytes_out += output.len() as u64;
-            client.session.in_flight = output.len();
-            self.driver.send(conn, output);
+            if holds {
+                self.hold(conn, output);
+            } else {
+                self.send(conn, output);
+            }
         }
+        self.send_durable(conn);
         if !self.within_output_limit(conn) {
             listen::reset_on_close(self.driver.descriptor(conn));
             return self.cut(conn);
@@ -427,6 +457,7 @@ impl<D: Driver> EventLoop<D> {
             return;
         };
         let sending = self.driver.is_sending(conn);
+        let sending = sending || !client.outbox.is_empty();
         // A peer that only ended its side still gets what it has asked for.
         let is_held = matches!(
             client.held,
@@ -465,6 +496,60 @@ impl<D: Driver> EventLoop<D> {
             }
             None => {}
         }
+    }
+
+    /// Gives replies to the driver.
+    fn send(&mut self, conn: ConnId, output: Output) {
+        let stats = &mut self.core.stats;
+        stats.writes += 1;
+        stats.bytes_out += output.len() as u64;
+        if let Some(client) = self.core.clients.get_mut(conn) {
+            client.session.bytes_out += output.len() as u64;
+            client.session.in_flight = output.len();
+        }
+        self.driver.send(conn, output);
+    }
+
+    /// Keeps replies until what they show is durable.
+    fn hold(&mut self, conn: ConnId, output: Output) {
+        let epoch = journal::seen(&self.core);
+        if let Some(client) = self.core.clients.get_mut(conn) {
+            client.outbox.push_back((epoch, output));
+            if client.outbox_len() >= OUTPUT_HIGH && client.held.is_none() {
+                client.held = Some(Held::Output);
+            }
+        }
+    }
+
+    /// Sends the replies that have waited for the log, as far as that has come.
+    fn send_durable(&mut self, conn: ConnId) {
+        let Some(client) = self.core.clients.get_mut(conn) else {
+            return;
+        };
+        if client.outbox.is_empty() {
+            return;
+        }
+        let durable = journal::durable(&self.core);
+        let may_send = self.driver.unsent(conn) == 0;
+        let Some(client) = self.core.clients.get_mut(conn) else {
+            return;
+        };
+        let is_durable = |(epoch, _): &(Epoch, Output)| *epoch <= durable;
+        if may_send && client.outbox.front().is_some_and(is_durable) {
+            if let Some((_, output)) = client.outbox.pop_front() {
+                self.send(conn, output);
+            }
+            let Some(client) = self.core.clients.get_mut(conn) else {
+                return;
+            };
+            // The end of the sending brings the rest that is durable.
+            if client.outbox.front().is_none_or(is_durable) {
+                return;
+            }
+        } else if client.outbox.front().is_some_and(is_durable) {
+            return;
+        }
+        journal::note_holder(&mut self.core, conn);
     }
 
     /// Runs the commands of a client that waits no more.
@@ -522,7 +607,8 @@ impl<D: Driver> EventLoop<D> {
             false => ClientClass::Normal,
         };
         let limit = self.core.config.client_output_buffer_limit(class);
-        let pending = (client.reply.len() + self.driver.unsent(conn)) as u64;
+        let unsent = self.driver.unsent(conn) + client.outbox_len();
+        let pending = (client.reply.len() + unsent) as u64;
         let unknown = needs_password && client.special.has(Special::UNAUTHENTICATED);
         let hard = limit.hard != 0 && pending >= limit.hard
             || unknown && pending > UNAUTHENTICATED_OUTPUT_MAX;

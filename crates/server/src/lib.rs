@@ -1,6 +1,7 @@
 //! The server: configuration, connections, the event loop of a shard, what lies between shards, and the
 //! commands that are not about keys.
 
+pub mod aof;
 pub mod background;
 pub mod blocking;
 pub mod check;

@@ -18,7 +18,7 @@ use engine::tx::{Kind, Part, ShardId};
 use persist::{Batch, Event, Reader};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::{Limits, Shard};
@@ -40,6 +40,8 @@ pub struct Loaded {
     pub keys: u64,
     /// Keys whose time had come, which were left out.
     pub expired: u64,
+    /// Bytes of the file up to the end of the dump.
+    pub end: u64,
 }
 
 /// What is needed to know where keys belong, and how they are laid out.
@@ -110,6 +112,7 @@ impl Plan {
                 | Event::Slot { .. } => {}
             }
         }
+        loaded.end = reader.position();
         for (shard, batch) in batches.into_iter().enumerate() {
             bring(shard, batch);
         }
@@ -124,23 +127,26 @@ pub fn channels(shards: usize) -> (Vec<SyncSender<Brought>>, Vec<Receiver<Brough
     (0..shards).map(|_| sync_channel(WAITING)).unzip()
 }
 
-/// Reads the file that the configuration names, if there is one, and has the shards put its keys in place.
+/// The dump that the configuration names, if it is there.
+pub fn dump(config: &Config) -> Option<PathBuf> {
+    let path = config.dbfilename();
+    // What cannot be looked at is told when it is opened.
+    let is_missing = std::fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    (!is_missing).then(|| path.into())
+}
+
+/// Reads a file, if there is one, and has the shards put its keys in place.
 /// They serve when this returns.
 pub fn load(
     config: &Config,
+    path: Option<&Path>,
     shared: &Shared,
     shards: Vec<SyncSender<Brought>>,
 ) -> Result<Option<Loaded>, String> {
-    let path = config.dbfilename();
     let started = Instant::now();
     let plan = Plan::new(config, shards.len());
-    let exists = match std::fs::metadata(path) {
-        Ok(_) => true,
-        Err(e) if e.kind() == ErrorKind::NotFound => false,
-        Err(e) => return Err(format!("{}: {e}", path.display())),
-    };
     let mut loaded = None;
-    if exists {
+    if let Some(path) = path {
         // A shard that has gone has said why.
         let bring = |shard: usize, batch| _ = shards[shard].send(Brought::Keys(batch));
         let found = plan.read(path, shared, bring).map_err(|e| {

@@ -1,9 +1,11 @@
 //! The process around the shards: start, signals, end.
 
+use crate::aof::turn::Message;
+use crate::aof::{Place, REPLAYING, fault, journal, replay, writer};
 use crate::background::Background;
 use crate::config::{Config, LoadError, Supervised};
 use crate::control::Control;
-use crate::core::{CommandTable, Core, Process};
+use crate::core::{Arrival, CommandTable, Core, Process, Request};
 use crate::daemon::{Daemon, Supervisor};
 use crate::descriptors;
 use crate::driver::uring::Uring;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Memory that glommio registers per executor. Shards do no direct I/O.
@@ -71,16 +74,8 @@ pub fn run(
     title::show(&config);
     // Before the first connection is taken: who can connect can rely on it.
     leftovers.write_pid();
-    let (feeds, brought) = loading::channels(shards);
-    let configured = config.clone();
-    let running = start_shards(config, &process, listeners, &wakes, &requested, brought)
-        .inspect_err(|_| leftovers.remove())?;
-    let loaded =
-        loading::load(&configured, &process.scripts, feeds).inspect_err(|_| leftovers.remove())?;
-    if let Some(loaded) = loaded {
-        let mut state = process.snapshots.state();
-        (state.loaded, state.expired) = (loaded.keys, loaded.expired);
-    }
+    let begun = begin(config, &process, listeners, &wakes, &requested);
+    let (running, log) = begun.inspect_err(|_| leftovers.remove())?;
     std::thread::Builder::new()
         .name("signals".into())
         .spawn({
@@ -106,12 +101,79 @@ pub fn run(
             Err(e) => return Err(format!("a shard has ended: {e}")),
         }
     }
+    process.aof.post(Message::End);
+    if log.join().is_err() {
+        return Err("the thread of the log has ended".into());
+    }
     if let Some(save) = save {
         save.wait()
             .map_err(|e| format!("saving the final dump: {e}"))?;
     }
     log::warn!("Shoal is now ready to exit, bye bye...");
     Ok(())
+}
+
+/// Starts the shards and loads what there is; they serve when this returns. Answers the thread of the log too.
+fn begin(
+    config: Config,
+    process: &Arc<Process>,
+    listeners: Vec<Listener>,
+    wakes: &[Wake],
+    requested: &Arc<AtomicBool>,
+) -> Result<(Vec<Shard>, JoinHandle<()>), String> {
+    process.aof.set_wakes(wakes);
+    process.aof.set_fsync(config.appendfsync());
+    let mut found = replay::find(&config)?;
+    let source = replay::source(&config, found.as_ref());
+    let replays = found.as_ref().is_some_and(replay::Found::may_have_commands);
+    let (mut socket, mut arrival) = (None, None);
+    if replays {
+        process.aof.phase.store(REPLAYING, Ordering::SeqCst);
+        let (ours, theirs) = replay::connection().map_err(|e| format!("socket: {e}"))?;
+        (socket, arrival) = (Some(ours), Some(theirs));
+    }
+    let (feeds, brought) = loading::channels(wakes.len());
+    let configured = config.clone();
+    let ends = StopSignal {
+        requested: Arc::clone(requested),
+        wake: wakes[0].clone(),
+    };
+    let running = start_shards(
+        config, process, listeners, wakes, requested, brought, arrival,
+    )?;
+    let loaded = loading::load(&configured, source.as_deref(), &process.scripts, feeds)?;
+    if let Some(loaded) = loaded {
+        let mut state = process.snapshots.state();
+        (state.loaded, state.expired) = (loaded.keys, loaded.expired);
+        if let Some(found) = &mut found {
+            found.note_base(loaded.end);
+        }
+    }
+    let log = match found {
+        None => {
+            let place = Place::of(&configured);
+            let storage = fault::storage(Arc::clone(&place.disk));
+            writer::start(process, place, storage, None).map_err(|e| format!("thread: {e}"))
+        }
+        Some(found) => found.replay(process, socket),
+    };
+    match log {
+        Ok(log) => {
+            if replays {
+                replay::end(&process.aof);
+            }
+            Ok((running, log))
+        }
+        Err(why) => {
+            // The shards run already.
+            ends.requested.store(true, Ordering::Release);
+            wakes.iter().for_each(Wake::ring);
+            for shard in running {
+                let _ = shard.join();
+            }
+            Err(why)
+        }
+    }
 }
 
 /// The commands, under the names that the configuration gives them.
@@ -149,6 +211,7 @@ fn start_shards(
     wakes: &[Wake],
     requested: &Arc<AtomicBool>,
     brought: Vec<Receiver<Brought>>,
+    mut arrival: Option<Arrival>,
 ) -> Result<Vec<Shard>, String> {
     // glommio panics where it cannot have a ring.
     io_uring::IoUring::new(2).map_err(|e| io_uring_error(&e))?;
@@ -170,6 +233,7 @@ fn start_shards(
             node,
             seed,
             brought,
+            arrival: arrival.take(),
         };
         shards.push(start_shard(start)?);
     }
@@ -188,6 +252,8 @@ struct Start {
     seed: [u64; 4],
     /// Keys that are loaded.
     brought: Receiver<Brought>,
+    /// The client that executes the log.
+    arrival: Option<Arrival>,
 }
 
 /// Starts the thread of a shard; returns when it is there, or cannot be.
@@ -201,6 +267,7 @@ fn start_shard(start: Start) -> Result<Shard, String> {
         node,
         seed,
         brought,
+        arrival,
     } = start;
     let (started, start) = std::sync::mpsc::channel();
     let shard = LocalExecutorBuilder::new(placement())
@@ -222,6 +289,12 @@ fn start_shard(start: Start) -> Result<Shard, String> {
             }
             let changes = core.shard.changes();
             core.process.snapshots.note_saved(core.me, changes);
+            if core.loading {
+                core.settings.repeats = true;
+            } else if core.config.appendonly() {
+                journal::switch_on(&mut core);
+            }
+            core.requests.extend(arrival.map(Request::Adopt));
             let background = Background::default();
             let event_loop = EventLoop::new(driver, core, background, listeners, stop, peers);
             event_loop.run().await

@@ -14,6 +14,8 @@
 //! What the shards have encoded and the thread has not written is bounded ([`AFLOAT_MAX`]): a shard that would
 //! go beyond that waits for the disk.
 
+use crate::aof::turn::{Message, Turn, What};
+use crate::aof::writer::Base;
 use crate::config::Config;
 use crate::core::{Core, Process};
 use crate::remote::parcel::Parcel;
@@ -54,6 +56,9 @@ const STEPS: usize = 8;
 
 /// Seconds after a save that failed, until a save point starts another.
 const RETRY_S: i64 = 5;
+
+/// Why a save that was given up has failed.
+const CANCELLED: &str = "it was cancelled";
 
 /// One save: what its shards and its thread have in common.
 pub struct Save {
@@ -139,7 +144,7 @@ impl Save {
         let mut queue = locked(&self.queue);
         loop {
             if self.is_abandoned() {
-                return Err(io::Error::other("it was cancelled"));
+                return Err(io::Error::other(CANCELLED));
             }
             if let Some(chunk) = queue.chunks.pop_front() {
                 queue.bytes -= chunk.bytes.len();
@@ -257,6 +262,8 @@ pub struct Errands {
     done: Receiver<Waiter>,
     queue: VecDeque<Box<Errand>>,
     running: bool,
+    /// The last turn of the log that began on this shard.
+    base: Option<Arc<Turn>>,
 }
 
 impl Errands {
@@ -268,6 +275,7 @@ impl Errands {
             done,
             queue: VecDeque::new(),
             running: false,
+            base: None,
         }
     }
 
@@ -393,7 +401,7 @@ impl State {
     }
 }
 
-fn now_s() -> i64 {
+pub fn now_s() -> i64 {
     Core::clock_us() / 1_000_000
 }
 
@@ -477,7 +485,7 @@ pub fn begin(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
 fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
     let process = Arc::clone(&core.process);
     let mut state = process.snapshots.state();
-    if state.running.is_some() {
+    if state.running.is_some() || process.aof.state().rewriting.is_some() {
         return Err(IN_PROGRESS);
     }
     let save = Arc::new(Save::new(&core.config, core.placement.shards()));
@@ -497,7 +505,7 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
         }
         Error::fixed("ERR")
     })?;
-    let head = head(core);
+    let head = head(core, false);
     state.running = Some(Arc::clone(&save));
     state.background = background;
     state.began = now_s();
@@ -509,26 +517,58 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
     let job = Job {
         save: Arc::clone(&save),
         process: Arc::clone(&process),
-        background,
         temporary,
-        path: directory.join(name),
-        directory,
+        purpose: Purpose::Dump {
+            background,
+            path: directory.join(name),
+            directory,
+        },
     };
-    let spawned = std::thread::Builder::new()
-        .name("save".into())
-        .spawn(move || job.run(file, head));
-    if let Err(e) = spawned {
-        log::warn!("Can't save in background: no thread: {e}");
-        save.abandon();
-        save.end(Err(e.to_string()));
-        process.snapshots.state().running = None;
-        return Err(Error::fixed("ERR"));
-    }
+    job.spawn(file, head)
+        .inspect_err(|_| process.snapshots.state().running = None)?;
     Ok(save)
 }
 
+/// Starts the thread of a save that becomes the base of the append-only log at a turn of it.
+pub fn start_base(core: &mut Core, what: What) -> Result<Arc<Turn>, Error> {
+    let process = Arc::clone(&core.process);
+    let refused = || Error::fixed("ERR Can't open the append-only file. Check server logs.");
+    let place = process.aof.place().ok_or_else(refused)?;
+    let name = persist::append::temporary_base(&place.names);
+    let temporary = place.disk.path(&name);
+    let opened = place.disk.prepare();
+    let opened = opened.and_then(|()| File::create(&temporary));
+    let file = opened.map_err(|e| {
+        log::warn!("Can't open {} for the base: {e}", temporary.display());
+        refused()
+    })?;
+    let save = Arc::new(Save::new(&core.config, core.placement.shards()));
+    let turn = Arc::new(Turn {
+        what,
+        save: Some(Arc::clone(&save)),
+    });
+    let head = head(core, true);
+    let job = Job {
+        save,
+        process,
+        temporary,
+        purpose: Purpose::Base {
+            turn: Arc::clone(&turn),
+            name,
+        },
+    };
+    job.spawn(file, head)?;
+    core.errands.base = Some(Arc::clone(&turn));
+    Ok(turn)
+}
+
+/// The base that is being written, if this shard has begun it.
+pub fn base_under_way(core: &mut Core) -> Option<Arc<Save>> {
+    core.errands.base.take()?.save.clone()
+}
+
 /// What stands before all keys.
-fn head(core: &Core) -> Chunk {
+fn head(core: &Core, is_base: bool) -> Chunk {
     let mut encoder = Encoder::new(Compression::None);
     encoder.aux("redis-ver", REDIS_VERSION.as_bytes());
     encoder.aux("redis-bits", b"64");
@@ -537,7 +577,7 @@ fn head(core: &Core) -> Chunk {
         "used-mem",
         crate::memory::allocated().to_string().as_bytes(),
     );
-    encoder.aux("aof-base", b"0");
+    encoder.aux("aof-base", if is_base { b"1" } else { b"0" });
     let texts = core.process.scripts.texts();
     for library in texts.libraries.values() {
         encoder.function(library.code());
@@ -549,13 +589,36 @@ fn head(core: &Core) -> Chunk {
 struct Job {
     save: Arc<Save>,
     process: Arc<Process>,
-    background: bool,
     temporary: PathBuf,
-    path: PathBuf,
-    directory: PathBuf,
+    purpose: Purpose,
+}
+
+enum Purpose {
+    Dump {
+        background: bool,
+        path: PathBuf,
+        directory: PathBuf,
+    },
+    Base {
+        turn: Arc<Turn>,
+        name: String,
+    },
 }
 
 impl Job {
+    fn spawn(self, file: File, head: Chunk) -> Result<(), Error> {
+        let save = Arc::clone(&self.save);
+        let spawned = std::thread::Builder::new()
+            .name("save".into())
+            .spawn(move || self.run(file, head));
+        spawned.map(drop).map_err(|e| {
+            log::warn!("Can't save in background: no thread: {e}");
+            save.abandon();
+            save.end(Err(e.to_string()));
+            Error::fixed("ERR")
+        })
+    }
+
     fn run(self, file: File, head: Chunk) {
         let written = self.write(file, head);
         if written.is_err() {
@@ -565,11 +628,24 @@ impl Job {
         }
         let cancelled = self.save.is_abandoned();
         let written = written.map_err(|e| e.to_string());
-        self.note(&written, cancelled);
-        self.save.end(written);
+        match &self.purpose {
+            Purpose::Dump { background, .. } => {
+                self.note(written.as_ref().map(|_| ()), *background, cancelled);
+            }
+            Purpose::Base { turn, name } => {
+                let base = written.clone().map(|len| Base {
+                    name: name.clone(),
+                    len,
+                });
+                let message = Message::Base(Arc::clone(turn), base);
+                self.process.aof.post(message);
+            }
+        }
+        self.save.end(written.map(drop));
     }
 
-    fn write(&self, file: File, head: Chunk) -> io::Result<()> {
+    /// How many bytes the file has.
+    fn write(&self, file: File, head: Chunk) -> io::Result<u64> {
         let mut version = head.version;
         let mut to = Writer::new(BufWriter::new(&file), version)?;
         to.chunk(&head)?;
@@ -582,23 +658,30 @@ impl Job {
                 file.sync_data()?;
             }
         }
+        let len = to.position();
         to.finish_as(version)?.flush()?;
         (&file).seek(SeekFrom::Start(0))?;
         (&file).write_all(&writer::header(version))?;
         file.sync_all()?;
         if self.save.is_abandoned() {
-            return Err(io::Error::other("it was cancelled"));
+            return Err(io::Error::other(CANCELLED));
         }
-        fs::rename(&self.temporary, &self.path)?;
-        // The new name has to last too.
-        File::open(&self.directory)?.sync_all()
+        if let Purpose::Dump {
+            path, directory, ..
+        } = &self.purpose
+        {
+            fs::rename(&self.temporary, path)?;
+            // The new name has to last too.
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(len)
     }
 
-    fn note(&self, written: &Result<(), String>, cancelled: bool) {
+    fn note(&self, written: Result<(), &String>, background: bool, cancelled: bool) {
         let snapshots = &self.process.snapshots;
         let mut state = snapshots.state();
         state.running = None;
-        if self.background {
+        if background {
             state.took = Some(now_s() - state.began);
         }
         match written {
@@ -610,16 +693,16 @@ impl Job {
                     saved.store(changes.load(Ordering::Relaxed), Ordering::Relaxed);
                 }
                 log::info!("DB saved on disk");
-                if self.background {
+                if background {
                     log::info!("Background saving terminated with success");
                 }
             }
-            Err(_) if cancelled && self.was_cancelled(written) => {
+            Err(why) if cancelled && why == CANCELLED => {
                 log::info!("Saving was cancelled");
             }
             Err(e) => {
                 log::warn!("Write error saving DB on disk: {e}");
-                if self.background {
+                if background {
                     state.failed = true;
                     snapshots.failing.store(true, Ordering::Relaxed);
                     log::warn!("Background saving error");
@@ -628,9 +711,6 @@ impl Job {
         }
     }
 
-    fn was_cancelled(&self, written: &Result<(), String>) -> bool {
-        matches!(written, Err(why) if why == "it was cancelled")
-    }
 }
 
 /// The cut begins on this shard: every shard is locked.

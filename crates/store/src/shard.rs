@@ -126,6 +126,7 @@ pub struct Shard {
     pub(crate) trash: Trash,
     hasher: RandomState,
     now_ms: i64,
+    is_stopped: bool,
     stamp: Stamp,
     mode: Mode,
     /// Look-ups leave no access stamp: the client asked for NO-TOUCH.
@@ -292,6 +293,7 @@ impl Shard {
             trash: Trash::default(),
             hasher: RandomState::with_seeds(seed[0], seed[1], seed[2], seed[3]),
             now_ms: 0,
+            is_stopped: false,
             stamp: Stamp::new(Mode::Lru, 0),
             mode: Mode::Lru,
             no_touch: false,
@@ -324,10 +326,22 @@ impl Shard {
 
     /// Sets the time, in Unix milliseconds, until the next call.
     pub fn set_now(&mut self, now_ms: i64) {
-        if now_ms != self.now_ms {
+        if now_ms != self.now_ms && !self.is_stopped {
             self.now_ms = now_ms;
             self.stamp = Stamp::new(self.mode, now_ms);
         }
+    }
+
+    /// Has time stand still, so that nothing expires; keys that are used are stamped with this time.
+    pub fn stop_time(&mut self, now_ms: i64) {
+        self.now_ms = 1;
+        self.is_stopped = true;
+        self.stamp = Stamp::new(self.mode, now_ms);
+    }
+
+    /// Ends that.
+    pub fn resume_time(&mut self) {
+        self.is_stopped = false;
     }
 
     #[inline]

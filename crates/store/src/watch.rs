@@ -118,6 +118,11 @@ impl Shard {
         self.losses.clear();
     }
 
+    #[inline]
+    pub fn has_losses(&self) -> bool {
+        !self.losses.is_empty()
+    }
+
     /// What time has taken away since it was asked last.
     pub fn take_losses(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)

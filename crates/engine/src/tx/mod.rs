@@ -314,6 +314,12 @@ impl<P> Engine<P> {
         self.epochs.current()
     }
 
+    /// Whether a transaction that was granted here is still to run, so that its epoch cannot be sealed.
+    #[inline]
+    pub fn has_open_epochs(&self) -> bool {
+        self.epochs.has_open()
+    }
+
     /// A consumer is ready for more: what is written from now on belongs to this epoch or a later one.
     pub fn advance(&mut self, epoch: Epoch) {
         self.epochs.advance(epoch);
@@ -333,8 +339,14 @@ impl<P> Engine<P> {
     #[inline]
     pub fn observe(&mut self, stamp: Stamp) {
         self.set_now(stamp.time_ms);
-        if stamp.epoch > self.epochs.current() {
-            self.advance(stamp.epoch);
+        self.catch_up(stamp.epoch);
+    }
+
+    /// What is written from now on belongs to no earlier epoch than what another shard has seen.
+    #[inline]
+    pub fn catch_up(&mut self, epoch: Epoch) {
+        if epoch > self.epochs.current() {
+            self.advance(epoch);
         }
     }
 

@@ -86,6 +86,16 @@ choice! {
 }
 
 choice! {
+    /// When the append-only log is made durable: each second, before anything is answered, or when the
+    /// system likes.
+    Fsync {
+        Everysec = "everysec",
+        Always = "always",
+        No = "no",
+    }
+}
+
+choice! {
     /// Which clients may use a dangerous feature.
     Access {
         No = "no",
@@ -353,6 +363,17 @@ accessors! {
     dbfilename: &Path = "dbfilename";
     stop_writes_on_bgsave_error: bool = "stop-writes-on-bgsave-error";
     rdbcompression: bool = "rdbcompression";
+    appendonly: bool = "appendonly";
+    appendfilename: &[u8] = "appendfilename";
+    /// In the working directory.
+    appenddirname: &Path = "appenddirname";
+    appendfsync: Fsync = "appendfsync";
+    no_appendfsync_on_rewrite: bool = "no-appendfsync-on-rewrite";
+    /// 0: never.
+    auto_aof_rewrite_percentage: u64 = "auto-aof-rewrite-percentage";
+    /// Bytes.
+    auto_aof_rewrite_min_size: u64 = "auto-aof-rewrite-min-size";
+    aof_load_truncated: bool = "aof-load-truncated";
     notify_keyspace_events: Notices = "notify-keyspace-events";
     /// Microseconds; 0: everything is logged, negative: nothing.
     slowlog_log_slower_than: i64 = "slowlog-log-slower-than";

@@ -9,7 +9,7 @@ use super::kind::Empty;
 use super::kind::Kind::{self, *};
 use super::kind::MAX_SIZE;
 use super::settings::{
-    Access, BusyReplyScope, EvictionPolicy, LogLevel, PipelineOrder, Supervised,
+    Access, BusyReplyScope, EvictionPolicy, Fsync, LogLevel, PipelineOrder, Supervised,
 };
 use super::special;
 
@@ -154,7 +154,11 @@ const LOG_FORMAT: Support = NoEffect("log lines always have Redis's format");
 const MODULES: Support = NoEffect("there are no modules");
 const MPTCP: Support = NoEffect("there is no MPTCP");
 const OOM_SCORE: Support = NoEffect("Shoal leaves its OOM score alone");
-const PERSISTENCE: Support = NoEffect("there is no append-only log yet");
+const BASES: Support = NoEffect("bases of the append-only log are always dumps");
+const CLEARED: Support = NoEffect("what the append-only log does not need any more is deleted");
+const NO_TIMES: Support = NoEffect("the append-only log has no timestamps");
+const VALIDATED: Support = NoEffect("dumps and payloads are always validated in full");
+const SYNCED: Support = NoEffect("files are synced as they grow");
 const PINNING: Support =
     NoEffect("threads run where the scheduler puts them: see taskset and CPUAffinity=");
 const RDMA: Support = NoEffect("there is no RDMA");
@@ -310,19 +314,19 @@ pub static DIRECTIVES: &[Directive] = &[
     d("rdb-version-check", Choice(&["strict", "relaxed"]), "strict", Anytime, NoEffect("dumps of unknown versions are always refused")),
     d("rdb-save-incremental-fsync", Switch, "yes", Anytime, NoEffect("dumps are always synced as they grow")),
     d("rdb-del-sync-files", Switch, "no", Anytime, REPLICATION),
-    d("sanitize-dump-payload", Choice(&["no", "yes", "clients"]), "no", Anytime, PERSISTENCE),
-    d("appendonly", Switch, "no", Anytime, PERSISTENCE),
-    d("appendfilename", checked!(special::append_file_name, kept), "appendonly.aof", AtStart, PERSISTENCE),
-    d("appenddirname", checked!(special::append_dir_name, kept), "appendonlydir", AtStart, PERSISTENCE),
-    d("appendfsync", Choice(&["everysec", "always", "no"]), "everysec", Anytime, PERSISTENCE),
-    d("no-appendfsync-on-rewrite", Switch, "no", Anytime, PERSISTENCE),
-    d("auto-aof-rewrite-percentage", NUMBER, "100", Anytime, PERSISTENCE),
-    d("auto-aof-rewrite-min-size", BYTES, "67108864", Anytime, PERSISTENCE),
-    d("aof-load-truncated", Switch, "yes", Anytime, PERSISTENCE),
-    d("aof-use-rdb-preamble", Switch, "yes", Anytime, PERSISTENCE),
-    d("aof-timestamp-enabled", Switch, "no", Anytime, PERSISTENCE),
-    d("aof-rewrite-incremental-fsync", Switch, "yes", Anytime, PERSISTENCE),
-    d("aof-disable-auto-gc", Switch, "no", Anytime, PERSISTENCE),
+    d("sanitize-dump-payload", Choice(&["no", "yes", "clients"]), "no", Anytime, VALIDATED),
+    d("appendonly", Switch, "no", Anytime, Supported),
+    d("appendfilename", checked!(special::append_file_name, kept), "appendonly.aof", AtStart, Supported),
+    d("appenddirname", checked!(special::append_dir_name, kept), "appendonlydir", AtStart, Supported),
+    d("appendfsync", Choice(Fsync::NAMES), "everysec", Anytime, Supported),
+    d("no-appendfsync-on-rewrite", Switch, "no", Anytime, Supported),
+    d("auto-aof-rewrite-percentage", NUMBER, "100", Anytime, Supported),
+    d("auto-aof-rewrite-min-size", BYTES, "67108864", Anytime, Supported),
+    d("aof-load-truncated", Switch, "yes", Anytime, Supported),
+    d("aof-use-rdb-preamble", Switch, "yes", Anytime, BASES),
+    d("aof-timestamp-enabled", Switch, "no", Anytime, NO_TIMES),
+    d("aof-rewrite-incremental-fsync", Switch, "yes", Anytime, SYNCED),
+    d("aof-disable-auto-gc", Switch, "no", Anytime, CLEARED),
 
     // Replication.
     d("replicaof", Primary, "no one", AtStart, REPLICATION).alias("slaveof"),

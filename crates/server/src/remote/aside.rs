@@ -18,6 +18,7 @@ use super::parcel::{Parcel, Sender};
 use super::route::{Keys, Placed};
 use super::tx::{Work, apply, lend};
 use super::{Pass, act, is_silent, run_parcel};
+use crate::aof::journal;
 use crate::clients::{Client, Held};
 use crate::commandlog::{self, By};
 use crate::core::{Actor, Core, HostHandler};
@@ -255,6 +256,7 @@ fn enter(
         blocking: None,
         calls: Vec::new(),
         events: Vec::new(),
+        effects: core.effects.aside(),
     };
     queue(core, whom, Some(waiter), work);
 }
@@ -304,6 +306,7 @@ pub fn finish(core: &mut Core, done: Done) {
         started,
         ..
     } = job;
+    let wrote = matches!(outcome, Ok(Effect::Wrote));
     work.account(core, outcome, stats);
     if let Whom::Transaction(tx) = whom {
         super::tx::combined(core, tx, work);
@@ -314,7 +317,14 @@ pub fn finish(core: &mut Core, done: Done) {
     core.shard.set_now(work.time_ms);
     let before = std::mem::replace(&mut core.actor, Actor::of(&work.whole));
     for (_, part) in &mut work.parts {
+        // All its keys are here: what it has done is what it says, and not what they have become.
+        part.part.is_told = true;
+        part.part.told.clear();
         apply(core, part);
+    }
+    if wrote {
+        let (db, args) = (work.whole.db, work.whole.command(0).1);
+        journal::note_aside(core, db, args, &work.effects);
     }
     core.shard.set_now(own_ms);
     note(core, &work.whole, ticks);

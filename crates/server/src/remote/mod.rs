@@ -18,6 +18,7 @@ pub mod route;
 pub mod survey;
 pub mod tx;
 
+use crate::aof::journal;
 use crate::blocking;
 use crate::clients::{Client, Held, Special};
 use crate::commandlog::{self, By, Source};
@@ -32,7 +33,7 @@ use crate::tracking;
 use command::table::{Entry, Run};
 use command::{Flags, Form};
 use engine::locks::{Mode, Name, Want};
-use engine::tx::{Action, Message, ShardId, Waiter};
+use engine::tx::{Action, Message, ShardId, Stage, Waiter};
 use flight::Kind;
 use parcel::{Parcel, Sender};
 use resp::{Args, Protocol};
@@ -183,6 +184,8 @@ pub fn take_off(core: &mut Core, client: &mut Client) {
     };
     for (to, mut parcel) in flight.take_off() {
         parcel.tide = core.afloat.depart();
+        let mut parcel = parcel;
+        parcel.epoch = core.engine.epoch();
         core.node.send_request(to.into(), Request::Calls(parcel));
     }
     core.stats.flights += 1;
@@ -403,7 +406,10 @@ fn receive_answers(core: &mut Core) {
         look_ahead_at_own(core, &answers);
         for (from, answer) in answers.drain(..) {
             match answer {
-                Answer::Calls(parcel) => land(core, from, parcel),
+                Answer::Calls(parcel) => {
+                    core.engine.catch_up(parcel.epoch);
+                    land(core, from, parcel);
+                }
                 Answer::Script(visit) => scripting::back(core, *visit),
                 Answer::Transaction(message) => {
                     core.engine.receive(from as ShardId, message);
@@ -475,6 +481,7 @@ fn look_ahead(core: &mut Core, inbox: &[(usize, Request)]) {
 fn take(core: &mut Core, from: usize, request: Request) {
     match request {
         Request::Calls(parcel) => {
+            core.engine.catch_up(parcel.epoch);
             run_parcel(core, from as ShardId, parcel, Pass::Free);
             act(core);
         }
@@ -523,8 +530,13 @@ pub fn act(core: &mut Core) {
                 payload,
                 stage,
                 time_ms,
-                ..
-            } => tx::run(core, tx, payload, stage, time_ms),
+                epoch,
+            } => {
+                let holds = (stage == Stage::Call).then_some(tx);
+                journal::enter(core, epoch, holds);
+                tx::run(core, tx, payload, stage, time_ms, epoch);
+                journal::leave(core, holds);
+            }
             Action::Combine { tx, parts, time_ms } => tx::combine(core, tx, parts, time_ms),
             Action::Finish {
                 tx, parts, outcome, ..
@@ -550,24 +562,29 @@ pub fn act(core: &mut Core) {
                     exec::step(core, tx, attempt, answer);
                 }
             }
-            Action::Commit { tx, .. } => {
+            Action::Commit { tx, epoch, .. } => {
+                journal::commit(core, tx, epoch);
                 scripting::keep(core, tx);
                 core.engine.committed(tx);
             }
             Action::Undo { tx } => {
+                journal::undo(core, tx);
                 scripting::undo(core, tx);
                 core.engine.undone(tx);
             }
             Action::Resume(waiter) => resume(core, waiter),
-            // Nobody reads effects by their epochs.
-            Action::Seal { .. } => {}
+            Action::Seal { epoch } => core.journal.sealed = epoch,
             Action::Look { spot } => blocking::look(core, spot),
             Action::Serve {
                 spot,
                 claim,
                 time_ms,
-                ..
-            } => blocking::serve(core, spot, claim, time_ms),
+                epoch,
+            } => {
+                journal::enter(core, epoch, None);
+                blocking::serve(core, spot, claim, time_ms);
+                journal::leave(core, None);
+            }
             Action::Woken { claim, payload } => blocking::woken(core, claim, payload),
             Action::Forgotten { claim } => blocking::forget(core, claim),
         }
@@ -619,7 +636,10 @@ fn run_parcel(core: &mut Core, from: ShardId, mut parcel: Box<Parcel>, pass: Pas
     core.shard.no_touch = false;
     core.actor = before;
     match next {
-        Next::SendHome => core.node.send_reply(from.into(), Answer::Calls(parcel)),
+        Next::SendHome => {
+            parcel.epoch = core.engine.epoch();
+            core.node.send_reply(from.into(), Answer::Calls(parcel));
+        }
         Next::Park(want) => {
             let waiter = core.park(want);
             core.parked.insert(waiter, Parked::Parcel(from, parcel));

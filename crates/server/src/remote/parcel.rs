@@ -6,12 +6,14 @@
 //! where it was allocated.
 
 use super::flight::Flight;
+use crate::aof::turn::Turn;
 use crate::blocking::Arrivals;
 use crate::clients::{Client, Special};
 use crate::driver::ConnId;
 use crate::snapshot::Save;
 use crate::tracking;
 use command::Context;
+use engine::Epoch;
 use engine::tx::ShardId;
 use persist::Batch;
 use resp::reply::Mark;
@@ -58,6 +60,8 @@ pub struct Parcel {
     pub reads: bool,
     /// See [`crate::pause::Afloat`].
     pub tide: u64,
+    /// The epoch of the shard that has sent it.
+    pub epoch: Epoch,
     commands: Pack,
     /// Index in the command table of each command.
     entries: Vec<u16>,
@@ -110,6 +114,11 @@ pub struct Part {
     pub ticks: u64,
     /// It is no command: a save begins.
     pub cut: Option<Arc<Save>>,
+    /// The log turns to something else.
+    pub turn: Option<Arc<Turn>>,
+    /// What the command has told of its effects, if it has.
+    pub told: Pack,
+    pub is_told: bool,
     /// It is no command: the keys of a file take the place of all others.
     pub keys: Option<Vec<Batch>>,
 }
@@ -123,7 +132,10 @@ impl Part {
 
     /// Whether its shard has something to do once the command has run on the desk.
     pub fn has_outcome(&self) -> bool {
-        !self.loans.is_empty() || !self.events.is_empty() || self.arrivals.is_some()
+        !self.loans.is_empty()
+            || !self.events.is_empty()
+            || self.arrivals.is_some()
+            || self.told.len() > 0
     }
 
     fn clear(&mut self) {
@@ -144,6 +156,9 @@ impl Part {
         self.again = false;
         self.ticks = 0;
         self.cut = None;
+        self.turn = None;
+        self.told.clear();
+        self.is_told = false;
         self.keys = None;
     }
 }

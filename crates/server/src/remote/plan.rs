@@ -238,6 +238,7 @@ impl Plan {
         let gathering = Gathering {
             place,
             work: Work {
+                effects: core.effects.apart(),
                 whole,
                 keys: keys.to_vec(),
                 parts: Vec::new(),

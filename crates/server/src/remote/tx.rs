@@ -13,6 +13,7 @@
 use super::parcel::{Parcel, Sender, Stock};
 use super::route::Placed;
 use super::{aside, form_of};
+use crate::aof::journal;
 use crate::blocking::{self, Arrivals};
 use crate::clients::{Client, Held};
 use crate::commandlog::{self, By};
@@ -26,10 +27,10 @@ use crate::{dispatch, notify};
 use command::blocking::Wait;
 use command::context::Settings;
 use command::table::Entry;
-use command::{Blocking, Context, Effect, Error, Flags, Form, Handler, Merge};
+use command::{Blocking, Context, Effect, Effects, Error, Flags, Form, Handler, Merge};
 use engine::locks::{Mode, Name, Want};
 use engine::tx::{Kind, Part, ShardId, Stage, TxId};
-use engine::{ClaimId, Spot};
+use engine::{ClaimId, Epoch, Spot};
 use resp::number::parse_i64;
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
@@ -207,7 +208,21 @@ pub fn cut(
 }
 
 /// Runs a stage of somebody's transaction on this shard's data.
-pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, time_ms: i64) {
+pub fn run(
+    core: &mut Core,
+    tx: TxId,
+    mut payload: Box<Parcel>,
+    stage: Stage,
+    time_ms: i64,
+    epoch: Epoch,
+) {
+    if let Some(turn) = payload.part.turn.take() {
+        if let Some(save) = &turn.save {
+            snapshot::cut(core, Arc::clone(save));
+        }
+        journal::turn(core, turn, epoch);
+        return core.engine.ran_valid_until(tx, payload, time_ms, i64::MAX);
+    }
     if let Some(save) = payload.part.cut.take() {
         snapshot::cut(core, save);
         return core.engine.ran_valid_until(tx, payload, time_ms, i64::MAX);
@@ -293,9 +308,17 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
 /// Makes a part's keys what has been given back.
 pub fn apply(core: &mut Core, payload: &mut Parcel) {
     let (args, part) = payload.part_of();
+    let logs = core.effects.is_on() && !part.is_told;
     for (db, i, loan) in part.loans.drain(..) {
         let key = core.shard.key(args.get(i));
         core.shard.accept(db, key, loan.as_ref());
+        if logs {
+            journal::note_key(core, db, args.get(i));
+        }
+    }
+    if core.effects.is_on() && part.told.len() > 0 {
+        let (db, told) = (payload.db, &payload.part.told);
+        journal::note_calls(core, db, (0..told.len()).map(|i| told.command(i)));
     }
     if let Some(arrivals) = payload.part.arrivals.take() {
         blocking::arrive(core, payload, arrivals);
@@ -349,6 +372,8 @@ pub struct Work {
     pub calls: Vec<(usize, Pack)>,
     /// What has happened to keys that it only reads.
     pub events: Vec<Event>,
+    /// What it tells of its effects.
+    pub effects: Effects,
 }
 
 impl Work {
@@ -377,7 +402,7 @@ impl Work {
             warm: false,
             reply,
             settings: &self.settings,
-            effects: &mut command::Effects::default(),
+            effects: &mut self.effects,
         };
         let outcome = (self.handler)(&mut context);
         if let (Ok(Effect::Blocks), Some(blocking)) = (&outcome, self.blocking) {
@@ -397,6 +422,7 @@ impl Work {
         for event in events {
             self.give_event(event);
         }
+        self.give_effects();
         // All of what has changed first, because a key may be named twice.
         for (_, part) in &mut self.parts {
             take_changes(desk, part, &self.keys, &changes);
@@ -455,6 +481,23 @@ impl Work {
         }
     }
 
+    /// Has what the command has told of itself logged by the shards of the keys; without that, they log
+    /// what their keys have become.
+    fn give_effects(&mut self) {
+        if !self.effects.is_told() {
+            return;
+        }
+        for (_, part) in &mut self.parts {
+            let (args, part) = part.part_of();
+            part.is_told = true;
+            for told in self.effects.told() {
+                if args.iter().any(|key| key == told.key) {
+                    part.told.push(told.args);
+                }
+            }
+        }
+    }
+
     /// Counts and publishes what the desk has brought, and writes the error if there is one.
     pub fn account(&mut self, core: &mut Core, outcome: Result<Effect, Error>, stats: Stats) {
         core.shard.stats.hits += stats.hits;
@@ -497,6 +540,7 @@ pub fn combine(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, ti
         blocking: entry.spec.blocking,
         calls: Vec::new(),
         events: Vec::new(),
+        effects: core.effects.apart(),
     };
     if core.ways[entry.index].weighs && work.elements() >= BIG {
         return aside::queue(core, aside::Whom::Transaction(tx), None, work);

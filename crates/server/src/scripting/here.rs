@@ -3,6 +3,7 @@
 use super::program::{self, Begun, Running, Whom};
 use super::{Before, Call, TRUSTED, admit, answer_host, bytes_of, fresh, note_undone};
 use super::{put_back, save_into};
+use crate::aof::journal::{self, Fate};
 use crate::clients::Client;
 use crate::commandlog::{By, Source};
 use crate::core::{Core, Host};
@@ -95,6 +96,7 @@ pub fn run(
     let changes = core.shard.changes();
     // Whoever waits for a key would have it locked before the script comes to it again.
     let held_before = std::mem::replace(&mut core.holds_news, true);
+    let effects_before = journal::hold(core);
     let ran = drive(core, call, &mut machine, &mut own);
     core.holds_news = held_before;
     if ran == Ran::Slow {
@@ -117,11 +119,17 @@ pub fn run(
             wrote,
             undoable,
         };
-        program::adopt(core, site, args, whom(), ran);
+        let tx = program::adopt(core, site, args, whom(), ran);
+        journal::end_hold(core, effects_before, Fate::Waits(tx));
         dispatch::note_news(core);
         return Ran::Slow;
     }
     core.scripting.client = Some(own.client);
+    let fate = match ran {
+        Ran::Wanders => Fate::Undone,
+        _ => Fate::Happened,
+    };
+    journal::end_hold(core, effects_before, fate);
     if ran == Ran::Wanders {
         put_back(core, own.saved);
         note_undone(core);

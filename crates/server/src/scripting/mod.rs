@@ -456,6 +456,7 @@ pub fn eval(host: &mut Host<'_>) -> Result<(), Error> {
         Some(shard) if !wanders => {
             let mut parcel = core.stock.parcel(client, host.reply.protocol());
             parcel.push(client.session.last_command.unwrap_or_default(), args);
+            parcel.epoch = core.engine.epoch();
             let visit = Visit {
                 sender: Sender::of(client),
                 silent: is_silent(client),
@@ -512,6 +513,7 @@ fn blocked(core: &Core, call: &Call, args: Args<'_>) -> Option<Want> {
 
 /// A script has come from another shard.
 pub fn visit(core: &mut Core, from: usize, visit: Box<Visit>) {
+    core.engine.catch_up(visit.parcel.epoch);
     let args = visit.parcel.command(0).1;
     match blocked(core, &visit.call, args) {
         Some(want) => {
@@ -547,7 +549,10 @@ fn run_visit(core: &mut Core, from: usize, mut visit: Box<Visit>) {
     visit.wanders = ran == Ran::Wanders;
     match is_slow {
         true => program::give_visit(core, visit),
-        false => core.node.send_reply(from, Answer::Script(visit)),
+        false => {
+            visit.parcel.epoch = core.engine.epoch();
+            core.node.send_reply(from, Answer::Script(visit));
+        }
     }
 }
 
@@ -560,6 +565,7 @@ pub fn back(core: &mut Core, visit: Visit) {
         call,
         wanders,
     } = visit;
+    core.engine.catch_up(parcel.epoch);
     core.scripting.note(&call, !wanders);
     let Some(mut client) = core.clients.take_if(sender.conn, sender.client) else {
         return core.stock.put_parcel(parcel);

@@ -126,7 +126,7 @@ pub fn begin(
 }
 
 /// Makes a program of a script that has run in one go for too long.
-pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Begun) {
+pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Begun) -> TxId {
     let want = Want::Whole(Mode::Exclusive);
     let tx = core.engine.adopt_program(want, begun.wrote);
     core.note_locks();
@@ -162,6 +162,7 @@ pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Be
     core.scripting.paused.push(tx);
     core.scripting.adopted = Some(tx);
     core.programs.insert(tx, Box::new(program));
+    tx
 }
 
 /// Gives a program that was just adopted the visit that it answers.
@@ -481,6 +482,7 @@ pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
         Whom::Visit(home) => {
             if let Some(mut visit) = visit {
                 visit.parcel.reply = reply;
+                visit.parcel.epoch = core.engine.epoch();
                 core.node.send_reply(home, RemoteAnswer::Script(visit));
             }
             return;

@@ -401,15 +401,8 @@ impl Log {
         Ok(())
     }
 
-    /// Replaces the manifest.
     fn publish(&self, manifest: &Manifest) -> io::Result<()> {
-        let name = self.names.manifest();
-        let temporary = Names::temporary(&name);
-        let mut file = self.storage.create(&temporary)?;
-        file.append(&[&manifest.to_text()])?;
-        file.sync()?;
-        self.storage.rename(&temporary, &name)?;
-        self.storage.sync_names()
+        publish(&*self.storage, &self.names, manifest)
     }
 
     /// Deletes what is superfluous. Whatever is left over is deleted the next time.
@@ -428,6 +421,17 @@ impl Log {
     }
 }
 
+/// Replaces the manifest.
+pub fn publish(storage: &dyn Storage, names: &Names, manifest: &Manifest) -> io::Result<()> {
+    let name = names.manifest();
+    let temporary = Names::temporary(&name);
+    let mut file = storage.create(&temporary)?;
+    file.append(&[&manifest.to_text()])?;
+    file.sync()?;
+    storage.rename(&temporary, &name)?;
+    storage.sync_names()
+}
+
 /// The name of a base that is being written.
 pub fn temporary_base(names: &Names) -> String {
     Names::temporary(&format!("rewrite-{}", names.prefix))
@@ -436,11 +440,15 @@ pub fn temporary_base(names: &Names) -> String {
 /// The manifest of a log that begins with a base of this name, and the name.
 pub fn first_base(names: &Names) -> (Manifest, String) {
     let name = names.base(1);
-    let manifest = Manifest {
-        base: Some(named(name.clone(), 1)),
+    (manifest_of_base(name.clone()), name)
+}
+
+/// The manifest of a log that has a base and nothing else.
+pub fn manifest_of_base(name: String) -> Manifest {
+    Manifest {
+        base: Some(named(name, 1)),
         ..Manifest::default()
-    };
-    (manifest, name)
+    }
 }
 
 fn named(name: String, seq: i64) -> File {

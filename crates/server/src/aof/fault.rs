@@ -1,0 +1,155 @@
+//! Where a test kills the server: around the operations of the disk.
+//!
+//! In a build with debug assertions, `SHOAL_CRASH=<operation>:<n>` ends the process at the n-th operation of a
+//! kind, as `kill -9` would: `before-append`, `half-append`, `after-append`, and the same of `sync`, `create`,
+//! `rename`, `names` and `remove`. Otherwise the disk is used as it is.
+
+use persist::storage::{Disk, Storage};
+use std::sync::Arc;
+
+#[cfg(not(debug_assertions))]
+pub fn storage(disk: Arc<Disk>) -> Arc<dyn Storage> {
+    disk
+}
+
+#[cfg(debug_assertions)]
+pub fn storage(disk: Arc<Disk>) -> Arc<dyn Storage> {
+    planted::storage(disk)
+}
+
+#[cfg(debug_assertions)]
+mod planted {
+    use persist::storage::{Appending, Disk, Storage};
+    use std::io::{self, Read};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Plan {
+        operation: String,
+        left: AtomicU64,
+    }
+
+    fn crash() -> ! {
+        // SAFETY: it ends this process.
+        unsafe {
+            libc::kill(libc::getpid(), libc::SIGKILL);
+        }
+        loop {
+            std::thread::park();
+        }
+    }
+
+    impl Plan {
+        fn is(&self, when: &str, what: &str) -> bool {
+            let operation = self.operation.strip_prefix(when);
+            operation.and_then(|o| o.strip_prefix('-')) == Some(what)
+                && self.left.fetch_sub(1, Ordering::SeqCst) == 1
+        }
+
+        fn at(&self, when: &str, what: &str) {
+            if self.is(when, what) {
+                crash();
+            }
+        }
+
+        fn around<T>(&self, what: &str, act: impl FnOnce() -> T) -> T {
+            self.at("before", what);
+            let done = act();
+            self.at("after", what);
+            done
+        }
+    }
+
+    struct Crashing {
+        disk: Arc<Disk>,
+        plan: Arc<Plan>,
+    }
+
+    struct File {
+        file: Box<dyn Appending>,
+        plan: Arc<Plan>,
+    }
+
+    pub fn storage(disk: Arc<Disk>) -> Arc<dyn Storage> {
+        let plan = std::env::var("SHOAL_CRASH").ok().and_then(|plan| {
+            let (operation, n) = plan.split_once(':')?;
+            Some(Plan {
+                operation: operation.to_owned(),
+                left: AtomicU64::new(n.parse().ok()?),
+            })
+        });
+        match plan {
+            None => disk,
+            Some(plan) => Arc::new(Crashing {
+                disk,
+                plan: Arc::new(plan),
+            }),
+        }
+    }
+
+    impl Crashing {
+        fn file(&self, file: Box<dyn Appending>) -> Box<dyn Appending> {
+            Box::new(File {
+                file,
+                plan: Arc::clone(&self.plan),
+            })
+        }
+    }
+
+    impl Storage for Crashing {
+        fn create(&self, name: &str) -> io::Result<Box<dyn Appending>> {
+            let file = self.plan.around("create", || self.disk.create(name))?;
+            Ok(self.file(file))
+        }
+
+        fn open(&self, name: &str) -> io::Result<Box<dyn Appending>> {
+            Ok(self.file(self.disk.open(name)?))
+        }
+
+        fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+            self.disk.read(name)
+        }
+
+        fn exists(&self, name: &str) -> io::Result<bool> {
+            self.disk.exists(name)
+        }
+
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.plan.around("rename", || self.disk.rename(from, to))
+        }
+
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.plan.around("remove", || self.disk.remove(name))
+        }
+
+        fn sync_names(&self) -> io::Result<()> {
+            self.plan.around("names", || self.disk.sync_names())
+        }
+    }
+
+    impl Appending for File {
+        fn append(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+            self.plan.at("before", "append");
+            if self.plan.is("half", "append") {
+                let bytes = pieces.concat();
+                let _ = self.file.append(&[&bytes[..bytes.len() / 2]]);
+                crash();
+            }
+            let done = self.file.append(pieces);
+            self.plan.at("after", "append");
+            done
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.plan.around("sync", || self.file.sync())
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn truncate(&mut self, len: u64) -> io::Result<()> {
+            self.file.truncate(len)
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The thread of the log: puts the shards' effects in order, writes them, and says what is durable.
+
+use super::chunk::{Chunk, Mark, Sections};
+use super::turn::{Message, Turn, What};
+use super::{Hub, Place, locked};
+use crate::config::settings::Fsync;
+use crate::core::Process;
+use crate::snapshot::now_s;
+use engine::Epoch;
+use persist::append::{Log, Names};
+use persist::storage::{Disk, Storage};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long effects wait for more to be written with them, unless replies wait for them.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+/// Bytes that are written without waiting for more.
+pub const EAGER: usize = 1 << 20;
+
+/// Bytes of a block beyond which the next epoch gets one of its own.
+const BLOCK: usize = 4 << 20;
+
+/// How long unsynced effects may be, with `everysec`.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the thread rests after writing has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long it waits for shards, before it looks at them again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Chunks of an epoch, by shard.
+type Chunks = Vec<Vec<Chunk>>;
+
+pub struct Writer {
+    process: Arc<Process>,
+    disk: Arc<Disk>,
+    storage: Arc<dyn Storage>,
+    names: Names,
+    log: Option<Log>,
+    epochs: BTreeMap<Epoch, Chunks>,
+    /// The commands of the next block.
+    block: Vec<u8>,
+    /// Everything up to this epoch has been written.
+    written: Epoch,
+    synced: Instant,
+    /// Bases that are written, for turns that may not have been reached.
+    bases: Vec<(Arc<Turn>, Result<Base, String>)>,
+    /// The last turn that was reached, and whether it succeeded.
+    reached: Option<(Arc<Turn>, bool)>,
+    ends: bool,
+}
+
+/// A base that is written.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Its name, until it is installed.
+    pub name: String,
+    pub len: u64,
+}
+
+/// Starts the thread; `log` is what there is at the start.
+pub fn start(
+    process: &Arc<Process>,
+    place: Place,
+    storage: Arc<dyn Storage>,
+    log: Option<Log>,
+) -> io::Result<JoinHandle<()>> {
+    let (disk, names) = (Arc::clone(&place.disk), place.names.clone());
+    let _ = process.aof.place.set(place);
+    let writer = Writer {
+        process: Arc::clone(process),
+        disk,
+        storage,
+        names,
+        log,
+        epochs: BTreeMap::new(),
+        block: Vec::new(),
+        written: 0,
+        synced: Instant::now(),
+        bases: Vec::new(),
+        reached: None,
+        ends: false,
+    };
+    writer.settle_size();
+    let thread = thread::Builder::new().name("log".into());
+    let thread = thread.spawn(move || writer.run())?;
+    let _ = process.aof.thread.set(thread.thread().clone());
+    Ok(thread)
+}
+
+impl Writer {
+    fn hub(&self) -> &Hub {
+        &self.process.aof
+    }
+
+    fn run(mut self) {
+        loop {
+            self.wait();
+            self.settle_policy();
+            self.hear();
+            let epoch = self.hub().target.fetch_add(1, Ordering::SeqCst);
+            self.wait_until_sealed(epoch);
+            self.hub().set_on_disk(true);
+            self.collect();
+            self.write(epoch);
+            self.install();
+            self.sync();
+            self.tell();
+            self.hub().set_on_disk(false);
+            if self.ends && !self.has_work() {
+                return self.end();
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let hub = self.hub();
+        let full = |station: &super::Station| station.full.load(Ordering::SeqCst);
+        hub.stations.iter().any(full) || !locked(&hub.messages).is_empty()
+    }
+
+    /// Waits for something to be written or synced.
+    fn wait(&self) {
+        let hub = self.hub();
+        loop {
+            hub.dozing.store(true, Ordering::SeqCst);
+            if self.has_work() || self.is_sync_due() || self.ends {
+                break;
+            }
+            if (hub.fsync() == Fsync::Always) != hub.is_always() && self.log.is_some() {
+                break;
+            }
+            match &self.log {
+                Some(log) if !log.is_synced() && hub.fsync() != Fsync::No => {
+                    let left = SYNC_EVERY.saturating_sub(self.synced.elapsed());
+                    thread::park_timeout(left.max(Duration::from_millis(1)));
+                }
+                _ => thread::park(),
+            }
+        }
+        hub.dozing.store(false, Ordering::SeqCst);
+        if hub.is_always() || self.ends {
+            return;
+        }
+        let until = Instant::now() + PATIENCE;
+        while hub.backlog.load(Ordering::Relaxed) < EAGER && locked(&hub.messages).is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::park_timeout(left);
+        }
+    }
+
+    fn is_sync_due(&self) -> bool {
+        let is_dirty = self.log.as_ref().is_some_and(|log| !log.is_synced());
+        is_dirty && self.hub().fsync() != Fsync::No && self.synced.elapsed() >= SYNC_EVERY
+    }
+
+    /// Has replies wait from now on, or not any more.
+    fn settle_policy(&self) {
+        let hub = self.hub();
+        let always = hub.fsync() == Fsync::Always && self.log.is_some();
+        if always == hub.is_always() {
+            return;
+        }
+        let durable = if always { self.written } else { u64::MAX };
+        hub.durable.store(durable, Ordering::SeqCst);
+        hub.always.store(always, Ordering::SeqCst);
+        hub.wake_holders();
+    }
+
+    fn hear(&mut self) {
+        let messages = std::mem::take(&mut *locked(&self.hub().messages));
+        for message in messages {
+            match message {
+                Message::Base(turn, base) => self.bases.push((turn, base)),
+                Message::End => self.ends = true,
+            }
+        }
+    }
+
+    /// Waits until nothing can be added to an epoch.
+    fn wait_until_sealed(&self, epoch: Epoch) {
+        let hub = self.hub();
+        loop {
+            hub.dozing.store(true, Ordering::SeqCst);
+            let is_sealed = |station: &super::Station| {
+                station.asleep.load(Ordering::SeqCst)
+                    || station.sealed.load(Ordering::SeqCst) >= epoch
+            };
+            if hub.stations.iter().all(is_sealed) {
+                break;
+            }
+            thread::park_timeout(LOOK_AGAIN);
+        }
+        hub.dozing.store(false, Ordering::SeqCst);
+    }
+
+    fn collect(&mut self) {
+        let process = Arc::clone(&self.process);
+        let shards = process.aof.stations.len();
+        for (shard, station) in process.aof.stations.iter().enumerate() {
+            let mut mailbox = station.mailbox();
+            station.full.store(false, Ordering::SeqCst);
+            let chunks = std::mem::take(&mut *mailbox);
+            drop(mailbox);
+            for chunk in chunks {
+                let of_epoch = self.epochs.entry(chunk.epoch);
+                let new = || (0..shards).map(|_| Vec::new()).collect();
+                of_epoch.or_insert_with(new)[shard].push(chunk);
+            }
+        }
+    }
+
+    /// Writes all epochs up to this one.
+    fn write(&mut self, epoch: Epoch) {
+        let functions = std::mem::take(&mut *locked(&self.hub().functions));
+        self.block.extend(functions.concat());
+        let mut bytes = 0;
+        while let Some(first) = self.epochs.first_entry() {
+            let of = *first.key();
+            if of > epoch || !is_complete(first.get()) {
+                break;
+            }
+            let chunks = first.remove();
+            bytes += chunks.iter().flatten().map(|c| c.bytes.len()).sum::<usize>();
+            self.put(&chunks);
+            if self.block.len() >= BLOCK {
+                self.flush();
+            }
+        }
+        self.flush();
+        self.hub().backlog.fetch_sub(bytes, Ordering::Relaxed);
+        self.written = match self.epochs.first_key_value() {
+            Some((first, _)) => epoch.min(first - 1),
+            None => epoch,
+        };
+    }
+
+    /// Puts the effects of an epoch behind those that are to be written.
+    fn put(&mut self, chunks: &Chunks) {
+        let shards = chunks.iter().map(|of| Sections::new(of.iter().collect()));
+        let mut shards: Vec<Sections<'_>> = shards.collect();
+        loop {
+            let mut mark = None;
+            for shard in &mut shards {
+                mark = shard.write(&mut self.block).or(mark);
+            }
+            match mark {
+                None => return,
+                Some(Mark::Command(bytes)) => self.block.extend_from_slice(bytes),
+                Some(Mark::Turn(turn)) => self.turn(turn),
+            }
+        }
+    }
+
+    /// Writes the block that has been put together, however long it takes.
+    fn flush(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let Some(log) = &mut self.log else {
+            // Nobody wants it.
+            return self.block.clear();
+        };
+        while let Err(e) = log.append(&self.block) {
+            if self.process.aof.is_always() {
+                log::error!(
+                    "Can't recover from AOF write error when the AOF fsync policy is 'always'. \
+                     Exiting... ({e})"
+                );
+                std::process::exit(1);
+            }
+            note_failure(&self.process, &e);
+            log::warn!("Error writing to the AOF file: {e}");
+            let is_end = |message: &Message| matches!(message, Message::End);
+            if self.ends || locked(&self.process.aof.messages).iter().any(is_end) {
+                log::error!("The last effects are not in the append only file");
+                break;
+            }
+            thread::sleep(RETRY);
+        }
+        self.block.clear();
+        note_success(&self.process, log);
+    }
+
+    fn turn(&mut self, turn: &Arc<Turn>) {
+        let turned = match (turn.what, &mut self.log) {
+            (What::Start, None) => {
+                self.block.clear();
+                self.start_log()
+            }
+            (What::Stop, _) => {
+                self.flush();
+                let synced = self.log.as_mut().map_or(Ok(()), Log::sync);
+                self.log = None;
+                self.process.aof.failing.store(false, Ordering::SeqCst);
+                synced
+            }
+            _ => {
+                self.flush();
+                let log = self.log.as_mut();
+                let rotated = log.map_or(Ok(()), Log::rotate);
+                self.settle_size();
+                rotated
+            }
+        };
+        if let Err(e) = &turned {
+            log::warn!("The append only file cannot go on in a new file: {e}");
+            if let Some(save) = &turn.save {
+                save.abandon();
+            }
+        }
+        self.reached = Some((Arc::clone(turn), turned.is_ok()));
+    }
+
+    fn start_log(&mut self) -> io::Result<()> {
+        self.disk.prepare()?;
+        let storage = Arc::clone(&self.storage);
+        let manifest = persist::append::manifest(&*storage, &self.names);
+        let manifest = match manifest {
+            Ok(manifest) => manifest.unwrap_or_default(),
+            Err(e) => {
+                log::warn!("The manifest that is there is not used: {e}");
+                Default::default()
+            }
+        };
+        let log = Log::start(storage, self.names.clone(), manifest)?;
+        self.log = Some(log);
+        Ok(())
+    }
+
+    /// Bytes of the files behind the base.
+    fn settle_size(&self) {
+        let Some(log) = &self.log else {
+            return;
+        };
+        let sizes = log.manifest().increments.iter().chain(&log.manifest().base);
+        let sizes = sizes.map(|file| self.disk.path(&persist::append::name_of(file)));
+        let sizes = sizes.filter_map(|path| std::fs::metadata(path).ok());
+        let size: u64 = sizes.map(|meta| meta.len()).sum();
+        let mut state = self.hub().state();
+        state.settled = size - log.len().min(size);
+        state.size = size;
+    }
+
+    /// Installs the bases whose turns have been reached.
+    fn install(&mut self) {
+        let bases = std::mem::take(&mut self.bases);
+        for (turn, base) in bases {
+            let reached = self.reached.as_ref().filter(|(t, _)| Arc::ptr_eq(t, &turn));
+            let outcome = match (reached, base) {
+                (_, Err(why)) => Err(why),
+                (None, Ok(base)) if self.log.is_some() || turn.what == What::Start => {
+                    self.bases.push((turn, Ok(base)));
+                    continue;
+                }
+                (Some((_, true)), Ok(base)) if self.log.is_some() => self.install_base(&base),
+                (_, Ok(base)) => {
+                    let _ = self.storage.remove(&base.name);
+                    Err("the log has ended".into())
+                }
+            };
+            let mut state = self.hub().state();
+            let began = state.rewriting.take();
+            state.took = began.map(|began| now_s() - began);
+            match outcome {
+                Ok(()) => {
+                    state.rewrite_failed = false;
+                    state.waits_for_base = false;
+                    drop(state);
+                    self.settle_size();
+                    let mut state = self.hub().state();
+                    state.base_size = state.size;
+                    log::info!("Background AOF rewrite finished successfully");
+                }
+                Err(why) => {
+                    state.rewrite_failed = true;
+                    log::warn!("Background AOF rewrite failed: {why}");
+                }
+            }
+        }
+    }
+
+    fn install_base(&mut self, base: &Base) -> Result<(), String> {
+        let Some(log) = &mut self.log else {
+            return Err("there is no log".into());
+        };
+        log.install(&base.name).map_err(|e| e.to_string())
+    }
+
+    fn sync(&mut self) {
+        let process = Arc::clone(&self.process);
+        let hub = &process.aof;
+        let Some(log) = &mut self.log else {
+            return;
+        };
+        let is_due = match hub.fsync() {
+            Fsync::Always => hub.is_always(),
+            Fsync::Everysec => self.synced.elapsed() >= SYNC_EVERY,
+            Fsync::No => false,
+        };
+        if log.is_synced() || !(is_due || self.ends) {
+            return;
+        }
+        let is_busy = || {
+            let rewrites = hub.state().rewriting.is_some();
+            rewrites || process.snapshots.state().in_background()
+        };
+        if !self.ends && process.control().config.no_appendfsync_on_rewrite() && is_busy() {
+            return;
+        }
+        let began = Instant::now();
+        let synced = log.sync();
+        self.synced = Instant::now();
+        if began.elapsed() > 2 * SYNC_EVERY {
+            hub.state().delayed += 1;
+            log::warn!(
+                "Asynchronous AOF fsync is taking too long (disk is busy?). It took {:.1} seconds.",
+                began.elapsed().as_secs_f64()
+            );
+        }
+        match synced {
+            Ok(()) => note_success(&process, log),
+            Err(e) if hub.is_always() => {
+                log::error!(
+                    "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {e}. \
+                     Exiting..."
+                );
+                std::process::exit(1);
+            }
+            Err(e) => {
+                note_failure(&process, &e);
+                log::warn!("Fail to fsync the AOF file: {e}");
+            }
+        }
+    }
+
+    /// Says what is durable.
+    fn tell(&self) {
+        let hub = self.hub();
+        if hub.is_always() {
+            hub.durable.store(self.written, Ordering::SeqCst);
+            hub.wake_holders();
+        }
+    }
+
+    fn end(mut self) {
+        if let Some(log) = &mut self.log
+            && let Err(e) = log.sync()
+        {
+            log::error!("Fail to fsync the AOF file: {e}");
+        }
+    }
+}
+
+/// Whether every shard has brought its marks of an epoch.
+fn is_complete(chunks: &Chunks) -> bool {
+    let marks = |of: &Vec<Chunk>| of.iter().map(|c| c.marks.len()).sum::<usize>();
+    let mut counts = chunks.iter().map(marks);
+    let first = counts.next();
+    counts.all(|count| Some(count) == first)
+}
+
+fn note_failure(process: &Process, e: &io::Error) {
+    let mut state = process.aof.state();
+    state.failure = Some(e.to_string());
+    process.aof.failing.store(true, Ordering::SeqCst);
+}
+
+fn note_success(process: &Process, log: &Log) {
+    let mut state = process.aof.state();
+    state.size = state.settled + log.len();
+    if state.failure.take().is_some() {
+        process.aof.failing.store(false, Ordering::SeqCst);
+        log::warn!("AOF write error looks solved. The server can write again.");
+    }
+}
