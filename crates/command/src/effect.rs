@@ -100,6 +100,13 @@ impl Effects {
         }
     }
 
+    /// Logs that elements were taken from an end of a collection, by the name of the command that takes them
+    /// from one key.
+    #[inline]
+    pub fn tell_popped(&mut self, name: &'static str, key: &[u8], count: usize) {
+        self.tell([name.into(), key.into(), (count as i64).into()]);
+    }
+
     /// [`Effects::tell`], where the key is another word.
     pub fn tell_of<'w>(&mut self, key: usize, words: impl IntoIterator<Item = Word<'w>>) {
         if self.on {

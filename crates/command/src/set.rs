@@ -264,6 +264,12 @@ fn smove(ctx: &mut Context<'_>) -> Outcome {
         target.expect(member, 1, limits);
         let added = target.add(member, limits);
         target.close_as(added, Class::SET, "sadd");
+        if ctx.effects.is_apart() {
+            ctx.effects
+                .tell(["SREM".into(), from.bytes.into(), member.into()]);
+            ctx.effects
+                .tell(["SADD".into(), to.bytes.into(), member.into()]);
+        }
     }
     ctx.reply.int(found.into());
     Ok(Effect::wrote_if(moves))

@@ -1,5 +1,6 @@
 //! Periodic work: expiry, idle clients, rates and peaks; `hz` times a second.
 
+use crate::aof;
 use crate::clients::Closing;
 use crate::config::ClientClass;
 use crate::core::Core;
@@ -106,6 +107,7 @@ impl Cron {
         core.note_memory();
         core.note_thresholds();
         snapshot::look_after(core);
+        aof::turn::look_after(core);
     }
 
     /// One slice of expiry. Goes on with the next database when one has come round with few

@@ -262,8 +262,6 @@ pub struct Errands {
     done: Receiver<Waiter>,
     queue: VecDeque<Box<Errand>>,
     running: bool,
-    /// The last turn of the log that began on this shard.
-    base: Option<Arc<Turn>>,
 }
 
 impl Errands {
@@ -275,7 +273,6 @@ impl Errands {
             done,
             queue: VecDeque::new(),
             running: false,
-            base: None,
         }
     }
 
@@ -379,6 +376,8 @@ pub struct State {
     pub running: Option<Arc<Save>>,
     /// It runs in the background.
     background: bool,
+    /// One is to begin when the log has been rewritten.
+    pub scheduled: bool,
     began: i64,
     tried: i64,
     pub saved: i64,
@@ -465,6 +464,11 @@ pub const MISCONF: Error = Error::fixed(
 
 pub const IN_PROGRESS: Error = Error::fixed("ERR Background save already in progress");
 
+const REWRITING: Error = Error::fixed(
+    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
+     schedule a BGSAVE whenever possible.",
+);
+
 /// Begins a save, unless one is under way.
 pub fn begin(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
     let save = start(core, background)?;
@@ -485,12 +489,16 @@ pub fn begin(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
 fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
     let process = Arc::clone(&core.process);
     let mut state = process.snapshots.state();
-    if state.running.is_some() || process.aof.state().rewriting.is_some() {
+    if state.running.is_some() {
         return Err(IN_PROGRESS);
+    }
+    if process.aof.state().rewriting.is_some() {
+        return Err(REWRITING);
     }
     let save = Arc::new(Save::new(&core.config, core.placement.shards()));
     let name = PathBuf::from(core.config.dbfilename());
     state.tried = now_s();
+    state.scheduled = false;
     // A directory that cannot be written to is found out here. It may be another one before the end.
     let opened = std::env::current_dir().and_then(|directory| {
         let temporary = directory.join(format!("temp-{}.rdb", std::process::id()));
@@ -532,6 +540,9 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
 /// Starts the thread of a save that becomes the base of the append-only log at a turn of it.
 pub fn start_base(core: &mut Core, what: What) -> Result<Arc<Turn>, Error> {
     let process = Arc::clone(&core.process);
+    if process.snapshots.state().running.is_some() {
+        return Err(IN_PROGRESS);
+    }
     let refused = || Error::fixed("ERR Can't open the append-only file. Check server logs.");
     let place = process.aof.place().ok_or_else(refused)?;
     let name = persist::append::temporary_base(&place.names);
@@ -546,6 +557,7 @@ pub fn start_base(core: &mut Core, what: What) -> Result<Arc<Turn>, Error> {
     let turn = Arc::new(Turn {
         what,
         save: Some(Arc::clone(&save)),
+        functions: process.aof.function_changes(),
     });
     let head = head(core, true);
     let job = Job {
@@ -558,13 +570,7 @@ pub fn start_base(core: &mut Core, what: What) -> Result<Arc<Turn>, Error> {
         },
     };
     job.spawn(file, head)?;
-    core.errands.base = Some(Arc::clone(&turn));
     Ok(turn)
-}
-
-/// The base that is being written, if this shard has begun it.
-pub fn base_under_way(core: &mut Core) -> Option<Arc<Save>> {
-    core.errands.base.take()?.save.clone()
 }
 
 /// What stands before all keys.
@@ -776,10 +782,17 @@ pub fn look_after(core: &mut Core) {
     let process = Arc::clone(&core.process);
     let snapshots = &process.snapshots;
     snapshots.changes[core.me].store(core.shard.changes(), Ordering::Relaxed);
-    let denies = snapshots.denies_writes(&core.config);
+    let denies = snapshots.denies_writes(&core.config) || process.aof.is_failing();
     core.special
         .set(crate::clients::Special::DENIES_WRITES, denies);
-    if core.me != 0 || core.config.save().is_empty() {
+    if core.me != 0 {
+        return;
+    }
+    let is_scheduled = snapshots.state().scheduled;
+    if is_scheduled && process.aof.state().rewriting.is_none() {
+        let _ = begin(core, true);
+    }
+    if core.config.save().is_empty() {
         return;
     }
     let unsaved = snapshots.all_unsaved();
@@ -795,6 +808,7 @@ pub fn look_after(core: &mut Core) {
             .copied()
             .filter(|_| state.running.is_none() && may_try && unsaved > 0)
     };
+    let due = due.filter(|_| process.aof.state().rewriting.is_none());
     if let Some(point) = due {
         log::info!(
             "{} changes in {} seconds. Saving...",
@@ -830,6 +844,12 @@ pub fn prepare_end(core: &mut Core, ending: Ending) -> Result<(), Error> {
     if let Some(running) = running {
         running.abandon();
         let _ = running.wait();
+    }
+    let rewriting = process.aof.state().base_under_way();
+    if let Some(rewriting) = rewriting {
+        rewriting.abandon();
+        let _ = rewriting.wait();
+        process.aof.state().rewriting = None;
     }
     if !saves {
         return Ok(());

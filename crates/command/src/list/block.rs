@@ -85,6 +85,7 @@ fn pop(ctx: &mut Context<'_>, from: End) -> Outcome {
             list.pop(from, |element| Context::reply_element(ctx.reply, element));
             list.shrink(&ctx.settings.limits);
             list.close_as(true, Class::LIST, popped(from));
+            ctx.effects.tell_popped(popped(from), key.bytes, 1);
             return Ok(Effect::Wrote);
         }
     }

@@ -209,9 +209,11 @@ pub(super) fn pop_first(ctx: &mut Context<'_>, at: usize) -> Result<bool, Error>
         if let Some(mut list) = ctx.shard.open::<List>(ctx.db, key)? {
             ctx.reply.array(2);
             ctx.reply.bulk(key.bytes);
+            let taken = count.min(list.len() as i64) as usize;
             take(&mut list, end, count, ctx.reply);
             list.shrink(&ctx.settings.limits);
             list.close_as(true, Class::LIST, super::popped(end));
+            ctx.effects.tell_popped(super::popped(end), key.bytes, taken);
             return Ok(true);
         }
     }
@@ -311,7 +313,28 @@ pub(super) fn shift(ctx: &mut Context<'_>, from: End, to: End) -> Outcome {
     ctx.shard
         .notify_loss(Class::LIST, event, ctx.db, source.bytes, gone);
     ctx.reply.bulk(&text);
+    tell_shift(ctx, from, to, &text);
     Ok(Effect::Wrote)
+}
+
+/// Logs that an element was moved, unless the command itself says it.
+fn tell_shift(ctx: &mut Context<'_>, from: End, to: End, text: &[u8]) {
+    let (source, target) = (ctx.args.get(1), ctx.args.get(2));
+    if ctx.effects.is_apart() && source != target {
+        ctx.effects
+            .tell([super::popped(from).into(), source.into()]);
+        ctx.effects
+            .tell([super::pushed(to).into(), target.into(), text.into()]);
+        return;
+    }
+    // The others have a time to wait as the last argument.
+    let waits = !matches!(ctx.args.len(), 3 | 5);
+    if waits {
+        let name = |end| if end == End::Head { "LEFT" } else { "RIGHT" };
+        let call = ["LMOVE".into(), source.into(), target.into()];
+        let ends = [name(from).into(), name(to).into()];
+        ctx.effects.tell(call.into_iter().chain(ends));
+    }
 }
 
 /// Moves an element from one end of a list to the same or the other one.
@@ -328,5 +351,6 @@ fn rotate(ctx: &mut Context<'_>, key: Key<'_>, from: End, to: End) -> Outcome {
     list.shrink(&ctx.settings.limits);
     list.notify(Class::LIST, super::pushed(to));
     list.close_as(true, Class::LIST, super::popped(from));
+    tell_shift(ctx, from, to, &[]);
     Ok(Effect::Wrote)
 }

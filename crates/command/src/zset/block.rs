@@ -87,6 +87,7 @@ fn pop_one(ctx: &mut Context<'_>, from: Direction) -> Outcome {
                 reply_score(ctx.reply, score);
             });
             zset.close_as(true, Class::ZSET, popped(from));
+            ctx.effects.tell_popped(popped(from), key.bytes, 1);
             return Ok(Effect::Wrote);
         }
     }

@@ -248,6 +248,7 @@ pub(super) fn pop_first(ctx: &mut Context<'_>, at: usize) -> Result<bool, Error>
             pop(&mut zset, 1, request.from, ctx.reply);
         }
         zset.close_as(true, Class::ZSET, popped(request.from));
+        ctx.effects.tell_popped(popped(request.from), key.bytes, n);
         return Ok(true);
     }
     Ok(false)

@@ -24,6 +24,9 @@ pub mod writer;
 
 use crate::config::Config;
 use crate::config::settings::Fsync;
+use crate::scripting::Shared;
+use crate::session::script::restoring;
+use crate::snapshot::Save;
 use crate::wake::Wake;
 use chunk::Chunk;
 use persist::append::Names;
@@ -33,7 +36,7 @@ use std::sync::Arc;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
-use turn::Message;
+use turn::{Message, Turn};
 
 /// Bytes that the shards have handed on and that are not written, beyond which they wait for the disk.
 const BACKLOG_MAX: usize = 256 << 20;
@@ -56,8 +59,7 @@ pub struct Hub {
     /// The thread is busy with the disk, and not with the shards.
     on_disk: Mutex<bool>,
     has_room: Condvar,
-    /// Calls that change the functions; they stand before all others of a block.
-    functions: Mutex<Vec<Vec<u8>>>,
+    functions: Mutex<Functions>,
     messages: Mutex<Vec<Message>>,
     state: Mutex<State>,
     fsync: AtomicU8,
@@ -76,6 +78,14 @@ pub struct Hub {
 pub const REPLAYING: u8 = 0;
 pub const ARMING: u8 = 1;
 pub const SERVING: u8 = 2;
+
+/// Changes of the functions, which belong to no shard.
+#[derive(Default)]
+struct Functions {
+    changes: u64,
+    /// What makes them what they are, if that is to be logged: before all else of a block.
+    call: Option<Vec<u8>>,
+}
 
 /// One shard's place.
 #[derive(Default)]
@@ -99,7 +109,7 @@ impl Station {
 }
 
 /// What INFO tells, and what decides about rewriting.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct State {
     /// There is a log.
     pub enabled: bool,
@@ -107,8 +117,12 @@ pub struct State {
     pub waits_for_base: bool,
     /// A rewrite is under way, and since when, in Unix seconds.
     pub rewriting: Option<i64>,
+    /// The turn that it began with.
+    pub turn: Option<Arc<Turn>>,
     pub scheduled: bool,
     pub rewrite_failed: bool,
+    /// Rewrites in a row that failed.
+    pub failures: u64,
     pub tried: i64,
     pub took: Option<i64>,
     pub rewrites: u64,
@@ -120,6 +134,14 @@ pub struct State {
     pub delayed: u64,
     /// Why writing fails.
     pub failure: Option<String>,
+}
+
+impl State {
+    /// The snapshot that becomes the next base.
+    pub fn base_under_way(&self) -> Option<Arc<Save>> {
+        let turn = self.turn.as_ref().filter(|_| self.rewriting.is_some())?;
+        turn.save.clone()
+    }
 }
 
 /// Where the log is, and what it is called.
@@ -210,9 +232,18 @@ impl Hub {
         self.ring();
     }
 
-    /// Logs a change of the functions.
-    pub fn note_functions(&self, call: Vec<u8>) {
-        locked(&self.functions).push(call);
+    /// Logs a change of the functions: as what they are, so that nothing depends on what they were.
+    pub fn note_functions(&self, scripts: &Shared) {
+        let texts = scripts.texts();
+        let call = restoring(&texts);
+        let mut functions = locked(&self.functions);
+        functions.changes += 1;
+        functions.call = Some(call);
+    }
+
+    /// How often the functions have changed.
+    pub fn function_changes(&self) -> u64 {
+        locked(&self.functions).changes
     }
 
     fn ring(&self) {
@@ -234,6 +265,11 @@ impl Hub {
         if before < writer::EAGER && before + bytes >= writer::EAGER {
             self.ring();
         }
+    }
+
+    /// Bytes handed on and not written.
+    pub fn backlog(&self) -> usize {
+        self.backlog.load(Ordering::Relaxed)
     }
 
     /// Has a shard wait while the disk is far behind.

@@ -25,6 +25,8 @@ pub struct Turn {
     pub what: What,
     /// The snapshot that becomes the base.
     pub save: Option<Arc<Save>>,
+    /// Changes of the functions that its base has.
+    pub functions: u64,
 }
 
 /// What the thread of the log is told.
@@ -64,10 +66,12 @@ pub fn rewrite(core: &mut Core) -> Result<(), Error> {
     let turn = snapshot::start_base(core, what).inspect_err(|_| {
         let mut state = hub.state();
         state.rewrite_failed = true;
+        state.failures += 1;
     })?;
     {
         let mut state = hub.state();
         state.rewriting = Some(snapshot::now_s());
+        state.turn = Some(Arc::clone(&turn));
         state.rewrites += 1;
         if starts {
             state.enabled = true;
@@ -77,6 +81,64 @@ pub fn rewrite(core: &mut Core) -> Result<(), Error> {
     log::info!("Background append only file rewriting started");
     begin(core, turn);
     Ok(())
+}
+
+/// Seconds after a rewrite that failed, until another is begun without being asked for.
+const RETRY_S: i64 = 5;
+
+/// Periodic, on the first shard: begins what is due.
+pub fn look_after(core: &mut Core) {
+    if core.me != 0 {
+        return;
+    }
+    let process = Arc::clone(&core.process);
+    let wanted = core.config.appendonly();
+    let state = process.aof.state().clone();
+    let is_busy = state.rewriting.is_some() || process.snapshots.state().running.is_some();
+    if is_busy {
+        return;
+    }
+    let may_try = !state.rewrite_failed || snapshot::now_s() - state.tried > RETRY_S;
+    if state.enabled && !wanted {
+        return stop(core);
+    }
+    let grows = core.config.auto_aof_rewrite_percentage();
+    let growth = u128::from(state.size) * 100 / u128::from(state.base_size.max(1));
+    let has_grown = state.enabled
+        && grows > 0
+        && state.size > core.config.auto_aof_rewrite_min_size()
+        && growth.saturating_sub(100) >= u128::from(grows);
+    let lacks_base = wanted && (!state.enabled || state.waits_for_base);
+    if has_grown && may_try {
+        log::info!(
+            "Starting automatic rewriting of AOF on {}% growth",
+            growth.saturating_sub(100)
+        );
+    }
+    if state.scheduled || may_try && (has_grown || lacks_base) {
+        let _ = rewrite(core);
+    }
+}
+
+/// `appendonly` has changed.
+pub fn switch(core: &mut Core, on: bool) {
+    let process = Arc::clone(&core.process);
+    let enabled = process.aof.state().enabled;
+    if enabled == on {
+        return;
+    }
+    if !on {
+        return stop(core);
+    }
+    if process.snapshots.state().running.is_some() {
+        process.aof.state().scheduled = true;
+        log::warn!(
+            "AOF was enabled but there is already another background operation. An AOF background was \
+             scheduled to start when possible."
+        );
+    } else if let Err(e) = rewrite(core) {
+        log::warn!("{}", String::from_utf8_lossy(e.text()));
+    }
 }
 
 /// Ends the log.
@@ -90,14 +152,16 @@ pub fn stop(core: &mut Core) {
         state.enabled = false;
         state.scheduled = false;
         state.waits_for_base = false;
+        // A base that is being written would be of no use.
+        if let Some(save) = state.base_under_way() {
+            save.abandon();
+        }
     }
-    // A base that is being written would be of no use.
-    if let Some(save) = snapshot::base_under_way(core) {
-        save.abandon();
-    }
+    log::info!("The append only file is not written any more");
     let turn = Turn {
         what: What::Stop,
         save: None,
+        functions: 0,
     };
     begin(core, Arc::new(turn));
 }

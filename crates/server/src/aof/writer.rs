@@ -5,6 +5,7 @@ use super::turn::{Message, Turn, What};
 use super::{Hub, Place, locked};
 use crate::config::settings::Fsync;
 use crate::core::Process;
+use crate::session::script::restoring;
 use crate::snapshot::now_s;
 use engine::Epoch;
 use persist::append::{Log, Names};
@@ -221,8 +222,8 @@ impl Writer {
 
     /// Writes all epochs up to this one.
     fn write(&mut self, epoch: Epoch) {
-        let functions = std::mem::take(&mut *locked(&self.hub().functions));
-        self.block.extend(functions.concat());
+        let functions = locked(&self.hub().functions).call.take();
+        self.block.extend(functions.into_iter().flatten());
         let mut bytes = 0;
         while let Some(first) = self.epochs.first_entry() {
             let of = *first.key();
@@ -318,6 +319,14 @@ impl Writer {
                 save.abandon();
             }
         }
+        if turned.is_ok()
+            && turn.save.is_some()
+            && turn.functions != self.hub().function_changes()
+        {
+            // What has been logged of them stands before the base, which does not have it.
+            let texts = self.process.scripts.texts();
+            self.block.extend(restoring(&texts));
+        }
         self.reached = Some((Arc::clone(turn), turned.is_ok()));
     }
 
@@ -370,10 +379,12 @@ impl Writer {
             };
             let mut state = self.hub().state();
             let began = state.rewriting.take();
+            state.turn = None;
             state.took = began.map(|began| now_s() - began);
             match outcome {
                 Ok(()) => {
                     state.rewrite_failed = false;
+                    state.failures = 0;
                     state.waits_for_base = false;
                     drop(state);
                     self.settle_size();
@@ -383,6 +394,7 @@ impl Writer {
                 }
                 Err(why) => {
                     state.rewrite_failed = true;
+                    state.failures += 1;
                     log::warn!("Background AOF rewrite failed: {why}");
                 }
             }

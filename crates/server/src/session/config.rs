@@ -9,6 +9,7 @@
 //! To make another directive do something when it is set: see [`Core::apply_config`], or
 //! [`put_into_effect`] if that may fail.
 
+use crate::aof;
 use crate::config::{Config, Directive, RewriteError, SetError};
 use crate::control::Control;
 use crate::core::{Core, Host, HostHandler};
@@ -129,8 +130,15 @@ fn set(host: &mut Host<'_>) -> Outcome {
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     let is_local = host.client.session.peer.is_local();
     let process = Arc::clone(&host.core.process);
-    change(&mut process.control(), is_local, &pairs)
-        .map_err(|refused| Error::bytes(refused.message()))?;
+    let mut control = process.control();
+    let before = control.config.appendonly();
+    change(&mut control, is_local, &pairs).map_err(|refused| Error::bytes(refused.message()))?;
+    let after = control.config.appendonly();
+    process.aof.set_fsync(control.config.appendfsync());
+    drop(control);
+    if after != before {
+        aof::turn::switch(host.core, after);
+    }
     survey::ask(host, Whom::All, Topic::Reload, survey::answer_ok)
 }
 

@@ -7,6 +7,7 @@
 
 use super::memory::{Figures, human, ratio};
 use super::report::{PerShard, Report};
+use crate::snapshot;
 use crate::core::{Core, Host, HostHandler};
 use crate::listen::Address;
 use crate::remote::survey::{self, Findings, Topic, Whom};
@@ -326,7 +327,7 @@ fn memory_section(page: &mut Page<'_>) {
 
 fn persistence(page: &mut Page<'_>) {
     let changes = page.report.changes;
-    page.line("loading", 0);
+    page.line("loading", u8::from(page.core.loading));
     page.line("async_loading", 0);
     page.line("rdb_changes_since_last_save", changes);
     let state = page.core.process.snapshots.state().clone();
@@ -342,9 +343,28 @@ fn persistence(page: &mut Page<'_>) {
     page.line("rdb_last_cow_size", 0);
     page.line("rdb_last_load_keys_expired", state.expired);
     page.line("rdb_last_load_keys_loaded", state.loaded);
-    page.line("aof_enabled", 0);
-    page.line("aof_rewrite_in_progress", 0);
-    page.line("aof_rewrite_scheduled", 0);
+    let hub = &page.core.process.aof;
+    let (log, failing) = (hub.state().clone(), hub.is_failing());
+    let status = |failed: bool| if failed { "err" } else { "ok" };
+    let takes = log.rewriting.map(|began| snapshot::now_s() - began);
+    page.line("aof_enabled", u8::from(log.enabled));
+    page.line("aof_rewrite_in_progress", u8::from(log.rewriting.is_some()));
+    page.line("aof_rewrite_scheduled", u8::from(log.scheduled));
+    page.line("aof_last_rewrite_time_sec", seconds(log.took));
+    page.line("aof_current_rewrite_time_sec", seconds(takes));
+    page.line("aof_last_bgrewrite_status", status(log.rewrite_failed));
+    page.line("aof_rewrites", log.rewrites);
+    page.line("aof_rewrites_consecutive_failures", log.failures);
+    page.line("aof_last_write_status", status(failing));
+    page.line("aof_last_cow_size", 0);
+    if log.enabled {
+        page.line("aof_current_size", log.size);
+        page.line("aof_base_size", log.base_size);
+        page.line("aof_pending_rewrite", u8::from(log.scheduled));
+        page.line("aof_buffer_length", page.core.process.aof.backlog());
+        page.line("aof_pending_bio_fsync", 0);
+        page.line("aof_delayed_fsync", log.delayed);
+    }
 }
 
 fn stats(page: &mut Page<'_>) {

@@ -1,5 +1,8 @@
 //! EVAL, FCALL, SCRIPT, FUNCTION: the rows. How scripts run is [`crate::scripting`]'s matter.
 
+use crate::aof::chunk::put_call;
+use crate::aof::journal;
+use crate::core::Core;
 use crate::core::{Host, HostHandler};
 use crate::remote::survey::{self, Finding, Findings, Topic, Whom};
 use crate::scripting::{self, Scripting, Shared, Texts};
@@ -12,6 +15,7 @@ use command::{Effect, Error, Flags, Outcome, Spec};
 use persist::dump;
 use persist::encode::{Compression, Encoder};
 use resp::Reply;
+use std::sync::Arc;
 use std::time::Duration;
 use store::glob;
 
@@ -470,19 +474,19 @@ fn script_show(host: &mut Host<'_>) -> Outcome {
 }
 
 fn function_delete(host: &mut Host<'_>) -> Outcome {
-    let shared = &host.core.process.scripts;
-    let gone = shared.texts().libraries.remove(host.args.get(2));
+    let mut texts = host.core.process.scripts.texts();
+    let gone = texts.libraries.remove(host.args.get(2));
     gone.ok_or(Error::fixed("ERR Library not found"))?;
-    shared.turn();
+    drop(texts);
+    functions_changed(host.core);
     host.reply.ok();
     Ok(Effect::Read)
 }
 
 fn function_flush(host: &mut Host<'_>) -> Outcome {
     check_flush(host, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option")?;
-    let shared = &host.core.process.scripts;
-    shared.texts().libraries.clear();
-    shared.turn();
+    host.core.process.scripts.texts().libraries.clear();
+    functions_changed(host.core);
     host.reply.ok();
     Ok(Effect::Read)
 }
@@ -507,9 +511,34 @@ fn function_load(host: &mut Host<'_>) -> Outcome {
         .map_err(failed)?;
     let shared = &host.core.process.scripts;
     create(&mut shared.texts(), &library, replace)?;
-    shared.turn();
+    functions_changed(host.core);
     host.reply.bulk(library.name());
     Ok(Effect::Read)
+}
+
+/// Tells all shards, and the log.
+fn functions_changed(core: &mut Core) {
+    let process = Arc::clone(&core.process);
+    process.scripts.turn();
+    if core.effects.is_on() {
+        process.aof.note_functions(&process.scripts);
+        journal::touch(core);
+    }
+}
+
+/// The call that makes the functions what they are.
+pub fn restoring(texts: &Texts) -> Vec<u8> {
+    let mut call = Vec::new();
+    if texts.libraries.is_empty() {
+        put_call(&mut call, 2, [&b"FUNCTION"[..], b"FLUSH"].into_iter());
+        return call;
+    }
+    let mut encoder = Encoder::new(Compression::None);
+    let codes = texts.libraries.values().map(Library::code);
+    let payload = dump::write_functions(&mut encoder, codes);
+    let words = [&b"FUNCTION"[..], b"RESTORE", payload, b"FLUSH"];
+    put_call(&mut call, words.len(), words.into_iter());
+    call
 }
 
 /// Adds a library, unless another has its name or one of its functions' names.
@@ -586,7 +615,7 @@ fn function_restore(host: &mut Host<'_>) -> Outcome {
     }
     let shared = &host.core.process.scripts;
     join(&mut shared.texts(), new, policy)?;
-    shared.turn();
+    functions_changed(host.core);
     host.reply.ok();
     Ok(Effect::Read)
 }

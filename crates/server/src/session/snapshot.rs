@@ -1,5 +1,6 @@
-//! SAVE, BGSAVE, LASTSAVE.
+//! SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF.
 
+use crate::aof::turn;
 use crate::core::{Core, Host, HostHandler};
 use crate::snapshot;
 use crate::tasks::Finish;
@@ -7,6 +8,7 @@ use command::spec::Argument;
 use command::table::Row;
 use command::{Effect, Error, Flags, Outcome, Spec};
 use resp::Reply;
+use std::sync::Arc;
 
 const ROW: Spec = Spec {
     group: "server",
@@ -53,11 +55,22 @@ static LASTSAVE: Spec = Spec {
     ..ROW
 };
 
+static BGREWRITEAOF: Spec = Spec {
+    name: "bgrewriteaof",
+    since: "1.0.0",
+    arity: 1,
+    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING),
+    summary: "Begins to write the append-only file anew.",
+    complexity: "O(1)",
+    ..ROW
+};
+
 pub fn rows() -> Vec<Row<HostHandler>> {
     vec![
         Row::command(&SAVE, save),
         Row::command(&BGSAVE, bgsave),
         Row::command(&LASTSAVE, lastsave),
+        Row::command(&BGREWRITEAOF, bgrewriteaof),
     ]
 }
 
@@ -82,7 +95,14 @@ fn save(host: &mut Host<'_>) -> Outcome {
 fn bgsave(host: &mut Host<'_>) -> Outcome {
     match host.args.len() {
         1 => {}
-        2 if host.args.is(1, "schedule") => {}
+        2 if host.args.is(1, "schedule") => {
+            let process = Arc::clone(&host.core.process);
+            if process.aof.state().rewriting.is_some() {
+                process.snapshots.state().scheduled = true;
+                host.reply.simple("Background saving scheduled");
+                return Ok(Effect::Read);
+            }
+        }
         2 if host.args.is(1, "cancel") => return cancel(host),
         _ => return Err(Error::SYNTAX),
     }
@@ -92,7 +112,12 @@ fn bgsave(host: &mut Host<'_>) -> Outcome {
 }
 
 fn cancel(host: &mut Host<'_>) -> Outcome {
-    let state = host.core.process.snapshots.state();
+    let mut state = host.core.process.snapshots.state();
+    if std::mem::take(&mut state.scheduled) {
+        drop(state);
+        host.reply.simple("Scheduled background saving cancelled");
+        return Ok(Effect::Read);
+    }
     match state.running.as_ref().filter(|_| state.in_background()) {
         Some(running) => running.abandon(),
         None => {
@@ -102,6 +127,25 @@ fn cancel(host: &mut Host<'_>) -> Outcome {
         }
     }
     host.reply.simple("Background saving cancelled");
+    Ok(Effect::Read)
+}
+
+fn bgrewriteaof(host: &mut Host<'_>) -> Outcome {
+    let process = Arc::clone(&host.core.process);
+    if process.aof.state().rewriting.is_some() {
+        return Err(Error::fixed(
+            "ERR Background append only file rewriting already in progress",
+        ));
+    }
+    if process.snapshots.state().running.is_some() {
+        process.aof.state().scheduled = true;
+        host.reply
+            .simple("Background append only file rewriting scheduled");
+        return Ok(Effect::Read);
+    }
+    turn::rewrite(host.core)?;
+    host.reply
+        .simple("Background append only file rewriting started");
     Ok(Effect::Read)
 }
 
