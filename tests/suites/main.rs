@@ -8,6 +8,7 @@
 const SHARDS: usize = 1;
 
 mod admin;
+mod aof;
 mod aside;
 mod atomic;
 mod bitmap;
@@ -23,6 +24,7 @@ mod hash;
 mod idle;
 mod info;
 mod judged;
+mod kill;
 mod latency;
 mod limits;
 mod list;

@@ -8,21 +8,21 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-fn setup(directory: &Directory, shards: usize) -> Setup {
+pub fn setup(directory: &Directory, shards: usize) -> Setup {
     Server::setup(Program::Judged)
         .shards(shards)
         .with("dir", &directory.0.display().to_string())
 }
 
-fn directory() -> Directory {
+pub fn directory() -> Directory {
     Directory::new().expect("a directory can be made")
 }
 
-fn digest(connection: &mut Connection) -> String {
+pub fn digest(connection: &mut Connection) -> String {
     connection.line("DEBUG DIGEST").string()
 }
 
-fn info(connection: &mut Connection, field: &str) -> String {
+pub fn info(connection: &mut Connection, field: &str) -> String {
     let page = connection.line("INFO persistence").string();
     let line = page.lines().find_map(|line| line.strip_prefix(field));
     let value = line.and_then(|line| line.strip_prefix(':'));
@@ -39,7 +39,7 @@ fn saved(connection: &mut Connection) {
 }
 
 /// Keys of every type, small and large, in several databases. With `newer`, what Redis 7.0 does not know.
-fn fill(connection: &mut Connection, newer: bool) {
+pub fn fill(connection: &mut Connection, newer: bool) {
     let many = |command: &str, item: &dyn Fn(usize) -> String, n: usize| {
         let items: Vec<String> = (0..n).map(item).collect();
         format!("{command} {}", items.join(" "))
@@ -87,7 +87,7 @@ fn fill(connection: &mut Connection, newer: bool) {
     }
 }
 
-const LIBRARY: &str = "#!lua name=lib\nredis.register_function('seven', function() return 7 end)";
+pub const LIBRARY: &str = "#!lua name=lib\nredis.register_function('seven', function() return 7 end)";
 
 #[test]
 fn what_was_saved_is_there_on_any_number_of_shards() {

@@ -294,7 +294,10 @@ fn start_shard(start: Start) -> Result<Shard, String> {
             } else if core.config.appendonly() {
                 journal::switch_on(&mut core);
             }
-            core.requests.extend(arrival.map(Request::Adopt));
+            if let Some(arrival) = arrival {
+                core.process.connections[core.me].fetch_add(1, Ordering::Relaxed);
+                core.requests.push(Request::Adopt(arrival));
+            }
             let background = Background::default();
             let event_loop = EventLoop::new(driver, core, background, listeners, stop, peers);
             event_loop.run().await

@@ -29,6 +29,7 @@ use crate::session::script::restoring;
 use crate::snapshot::Save;
 use crate::wake::Wake;
 use chunk::Chunk;
+use engine::Epoch;
 use persist::append::Names;
 use persist::storage::Disk;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -62,7 +63,7 @@ pub struct Hub {
     functions: Mutex<Functions>,
     messages: Mutex<Vec<Message>>,
     state: Mutex<State>,
-    fsync: AtomicU8,
+    policy: Mutex<Policy>,
     /// Replies wait until what they show is durable.
     always: AtomicBool,
     /// Writing fails.
@@ -85,6 +86,14 @@ struct Functions {
     changes: u64,
     /// What makes them what they are, if that is to be logged: before all else of a block.
     call: Option<Vec<u8>>,
+}
+
+/// When what is durable.
+struct Policy {
+    fsync: Fsync,
+    has_log: bool,
+    /// Everything up to this epoch has been written, and synced if replies wait for it.
+    written: Epoch,
 }
 
 /// One shard's place.
@@ -186,7 +195,11 @@ impl Hub {
             functions: Mutex::default(),
             messages: Mutex::default(),
             state: Mutex::default(),
-            fsync: AtomicU8::new(Fsync::Everysec as u8),
+            policy: Mutex::new(Policy {
+                fsync: Fsync::Everysec,
+                has_log: false,
+                written: 0,
+            }),
             always: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             phase: AtomicU8::new(SERVING),
@@ -212,18 +225,26 @@ impl Hub {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// Notes `appendfsync`.
+    /// Notes `appendfsync`. Replies wait for the log from now on, or not any more.
     pub fn set_fsync(&self, fsync: Fsync) {
-        self.fsync.store(fsync as u8, Ordering::Relaxed);
+        self.settle(|policy| policy.fsync = fsync);
         self.ring();
     }
 
     fn fsync(&self) -> Fsync {
-        let number = self.fsync.load(Ordering::Relaxed);
-        [Fsync::Always, Fsync::Everysec, Fsync::No]
-            .into_iter()
-            .find(|fsync| *fsync as u8 == number)
-            .unwrap_or(Fsync::Everysec)
+        locked(&self.policy).fsync
+    }
+
+    /// Changes what decides about waiting for the log.
+    fn settle(&self, change: impl FnOnce(&mut Policy)) {
+        let mut policy = locked(&self.policy);
+        change(&mut policy);
+        let always = policy.has_log && policy.fsync == Fsync::Always;
+        let durable = if always { policy.written } else { u64::MAX };
+        self.durable.store(durable, Ordering::SeqCst);
+        self.always.store(always, Ordering::SeqCst);
+        drop(policy);
+        self.wake_holders();
     }
 
     /// Hands a message to the thread.

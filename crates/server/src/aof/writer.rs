@@ -89,6 +89,7 @@ pub fn start(
         ends: false,
     };
     writer.settle_size();
+    writer.tell();
     let thread = thread::Builder::new().name("log".into());
     let thread = thread.spawn(move || writer.run())?;
     let _ = process.aof.thread.set(thread.thread().clone());
@@ -103,7 +104,6 @@ impl Writer {
     fn run(mut self) {
         loop {
             self.wait();
-            self.settle_policy();
             self.hear();
             let epoch = self.hub().target.fetch_add(1, Ordering::SeqCst);
             self.wait_until_sealed(epoch);
@@ -134,9 +134,6 @@ impl Writer {
             if self.has_work() || self.is_sync_due() || self.ends {
                 break;
             }
-            if (hub.fsync() == Fsync::Always) != hub.is_always() && self.log.is_some() {
-                break;
-            }
             match &self.log {
                 Some(log) if !log.is_synced() && hub.fsync() != Fsync::No => {
                     let left = SYNC_EVERY.saturating_sub(self.synced.elapsed());
@@ -162,19 +159,6 @@ impl Writer {
     fn is_sync_due(&self) -> bool {
         let is_dirty = self.log.as_ref().is_some_and(|log| !log.is_synced());
         is_dirty && self.hub().fsync() != Fsync::No && self.synced.elapsed() >= SYNC_EVERY
-    }
-
-    /// Has replies wait from now on, or not any more.
-    fn settle_policy(&self) {
-        let hub = self.hub();
-        let always = hub.fsync() == Fsync::Always && self.log.is_some();
-        if always == hub.is_always() {
-            return;
-        }
-        let durable = if always { self.written } else { u64::MAX };
-        hub.durable.store(durable, Ordering::SeqCst);
-        hub.always.store(always, Ordering::SeqCst);
-        hub.wake_holders();
     }
 
     fn hear(&mut self) {
@@ -457,11 +441,11 @@ impl Writer {
 
     /// Says what is durable.
     fn tell(&self) {
-        let hub = self.hub();
-        if hub.is_always() {
-            hub.durable.store(self.written, Ordering::SeqCst);
-            hub.wake_holders();
-        }
+        let (has_log, written) = (self.log.is_some(), self.written);
+        self.hub().settle(|policy| {
+            policy.has_log = has_log;
+            policy.written = written;
+        });
     }
 
     fn end(mut self) {

@@ -1,0 +1,485 @@
+//! The append-only log: written by any number of shards, read by any number, by us and by others.
+
+use crate::snapshot::{LIBRARY, digest, directory, fill, info};
+use harness::seed::Seed;
+use harness::server::{Directory, SEVERAL, Setup, until};
+use harness::{Connection, Program, Server, Value, scaled};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+fn setup(directory: &Directory, shards: usize) -> Setup {
+    of(Program::Judged, directory).shards(shards)
+}
+
+fn of(program: Program, directory: &Directory) -> Setup {
+    Server::setup(program)
+        .with("dir", &directory.0.display().to_string())
+        .with("appendonly", "yes")
+}
+
+/// Waits until what is executed at the start has been.
+pub fn loaded(server: &Server) -> Connection {
+    let mut connection = server.connect();
+    until("the log to be executed", || {
+        let ready = connection.line("PING");
+        (!ready.to_string().contains("LOADING")).then_some(())
+    });
+    connection
+}
+
+fn end(mut server: Server) {
+    server.signal(libc::SIGTERM);
+    assert!(server.wait().success(), "{}", server.log());
+}
+
+fn rewritten(connection: &mut Connection) {
+    until("the rewrite to end", || {
+        let under_way = info(connection, "aof_rewrite_in_progress") == "1";
+        let scheduled = info(connection, "aof_rewrite_scheduled") == "1";
+        (!under_way && !scheduled).then_some(())
+    });
+    assert_eq!(info(connection, "aof_last_bgrewrite_status"), "ok");
+}
+
+/// The files of the log, by their names.
+fn files(directory: &Directory) -> Vec<PathBuf> {
+    let at = directory.0.join("appendonlydir");
+    let entries = fs::read_dir(at).expect("there is a log");
+    let mut files: Vec<PathBuf> = entries.map(|e| e.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+fn increment(directory: &Directory) -> PathBuf {
+    let is_increment = |path: &PathBuf| path.to_string_lossy().ends_with(".incr.aof");
+    let mut files = files(directory);
+    files.retain(is_increment);
+    files.pop().expect("there is an increment")
+}
+
+/// What changes many keys at once, or depends on what it finds.
+const WRITES: &[&str] = &[
+    "MSET a 1 b 2 c 3 d 4 e 5",
+    "RENAME short renamed",
+    "COPY zset zset:copy",
+    "LMOVE list list:other LEFT RIGHT",
+    "RPOPLPUSH list list:other",
+    "SMOVE set set:other a",
+    "SUNIONSTORE union set ints set:large",
+    "ZUNIONSTORE zunion 2 zset zset:large",
+    "SPOP set:large 100",
+    "SORT ints:large STORE sorted",
+    "LMPOP 2 nowhere list:large LEFT COUNT 3",
+    "ZMPOP 2 nowhere zset:large MIN COUNT 3",
+    "EVAL for_i=1,9_do_redis.call('set','script:'..i,i)_redis.call('incrbyfloat','f',0.5)_end 0",
+    "BITOP XOR bits:other bits long",
+    "PFMERGE hll:other hll",
+    "GETDEL int",
+    "GETEX long EX 100000",
+    "XADD stream * f v",
+    "XTRIM stream MAXLEN 2",
+    "XREADGROUP GROUP group bob COUNT 1 STREAMS stream >",
+    "MULTI",
+    "INCR a",
+    "INCR b",
+    "LPUSH list x y z",
+    "EXEC",
+    "SELECT 3",
+    "SET there 1 PX 100000000",
+    "MOVE there 0",
+    "SWAPDB 3 4",
+    "SELECT 5",
+    "SET gone 1",
+    "FLUSHDB",
+    "SET behind 1",
+    "SELECT 0",
+    "DEL d e",
+];
+
+fn write(connection: &mut Connection) {
+    for line in WRITES {
+        let words: Vec<String> = line.split(' ').map(|w| w.replace('_', " ")).collect();
+        let reply = connection.call(&words);
+        assert!(!reply.is_error(), "{line}: {reply}");
+    }
+}
+
+#[test]
+fn what_was_logged_is_there_on_any_number_of_shards() {
+    let directory = directory();
+    let mut want = String::new();
+    for (i, shards) in [1, 3, 2, 1].into_iter().enumerate() {
+        let server = setup(&directory, shards).start();
+        let mut connection = loaded(&server);
+        if i > 0 {
+            assert_eq!(digest(&mut connection), want, "{shards} shards");
+            assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
+        } else {
+            let loaded = connection.call(&["FUNCTION", "LOAD", LIBRARY]);
+            assert_eq!(loaded.string(), "lib");
+        }
+        connection.line("FLUSHALL");
+        fill(&mut connection, true);
+        write(&mut connection);
+        want = digest(&mut connection);
+        end(server);
+    }
+    let server = setup(&directory, SEVERAL).start();
+    let mut connection = loaded(&server);
+    assert_eq!(digest(&mut connection), want);
+}
+
+/// Keys on all shards, and calls of several of them.
+fn random_calls(seed: &mut Seed, connection: &mut Connection, calls: usize) {
+    const CALLS: &[&str] = &[
+        "SET K N",
+        "SET K N PX N000",
+        "INCR C",
+        "MSET K N K N K N",
+        "DEL K K",
+        "EXPIRE K 1000",
+        "PEXPIRE K 1",
+        "LPUSH L N N N",
+        "LMOVE L L LEFT RIGHT",
+        "LMPOP 2 L L RIGHT COUNT 2",
+        "BLPOP L L 1",
+        "BLMOVE L L RIGHT LEFT 1",
+        "SADD S N N N",
+        "SMOVE S S N",
+        "SPOP S",
+        "SUNIONSTORE S S S",
+        "ZADD Z N N N N",
+        "ZUNIONSTORE Z 2 Z Z",
+        "BZPOPMIN Z Z 1",
+        "HSET H N N",
+        "HINCRBYFLOAT H N 0.5",
+        "HPEXPIRE H 1 FIELDS 1 N",
+        "RENAME K K",
+        "COPY L L REPLACE",
+        "XADD X * f N",
+        "XTRIM X MAXLEN 5",
+        "SORT S BY nosort STORE L",
+        "GETEX K PX 1",
+        "MULTI;INCR C;SET K N;LPUSH L N;EXEC",
+        "MULTI;SUNIONSTORE S S S;RENAME K K;EXEC",
+    ];
+    for _ in 0..calls {
+        for call in seed.pick(CALLS).split(';') {
+            let mut line = String::new();
+            for c in call.chars() {
+                let n = seed.below(6);
+                match c {
+                    'N' => line += &seed.below(30).to_string(),
+                    'K' | 'C' | 'L' | 'S' | 'Z' | 'H' | 'X'
+                        if line.ends_with(' ') =>
+                    {
+                        line += &format!("{c}:{n}");
+                    }
+                    c => line.push(c),
+                }
+            }
+            let waits = line.starts_with('B') && connection.line("EXISTS L:0 L:1").is_error();
+            if !waits {
+                connection.line(&line.replace("N000", "9000"));
+            }
+        }
+        if seed.one_in(10) {
+            let script = "redis.call('incr', KEYS[1]) redis.call('lpush', KEYS[2], ARGV[1]) \
+                          return redis.call('lmove', KEYS[2], KEYS[3], 'LEFT', 'RIGHT')";
+            let keys = [seed.below(6), seed.below(6), seed.below(6)];
+            connection.call(&[
+                "EVAL",
+                script,
+                "3",
+                &format!("C:{}", keys[0]),
+                &format!("L:{}", keys[1]),
+                &format!("L:{}", keys[2]),
+                "x",
+            ]);
+        }
+    }
+}
+
+/// What each key holds, and when it expires.
+fn contents(connection: &mut Connection) -> BTreeMap<String, (String, String)> {
+    let Value::Array(names) = connection.line("KEYS *") else {
+        panic!("KEYS answers an array");
+    };
+    let names = names.into_iter().map(|name| name.string());
+    let contents = names.map(|name| {
+        let digest = connection.line(&format!("DEBUG DIGEST-VALUE {name}"));
+        let expires = connection.line(&format!("PEXPIRETIME {name}"));
+        let all = match &name[..1] {
+            "L" => connection.line(&format!("LRANGE {name} 0 -1")),
+            "H" => connection.line(&format!("HGETALL {name}")),
+            "X" => connection.line(&format!("XRANGE {name} - +")),
+            "S" => connection.line(&format!("SMEMBERS {name}")),
+            "Z" => connection.line(&format!("ZRANGE {name} 0 -1 WITHSCORES")),
+            _ => connection.line(&format!("GET {name}")),
+        };
+        (name, (format!("{digest} {expires}"), all.to_string()))
+    });
+    contents.collect()
+}
+
+#[test]
+fn random_commands_are_there_again() {
+    let directory = directory();
+    let mut seed = Seed::new(Seed::of_run(0));
+    let mut want: Option<BTreeMap<_, _>> = None;
+    for run in 0..scaled(8) {
+        let shards = 1 + seed.below(4);
+        let server = setup(&directory, shards).start();
+        let mut connection = loaded(&server);
+        if let Some(want) = &want {
+            let found = contents(&mut connection);
+            let names = found.keys().chain(want.keys());
+            for name in names {
+                let (found, want) = (found.get(name), want.get(name));
+                let sums = |of: Option<&(String, String)>| of.map(|(sum, _)| sum.clone());
+                assert_eq!(sums(found), sums(want), "run {run}, {name}: {found:?} {want:?}");
+            }
+        }
+        let calls = 100 + seed.below(200);
+        random_calls(&mut seed, &mut connection, calls);
+        if seed.one_in(2) {
+            connection.line("BGREWRITEAOF");
+            random_calls(&mut seed, &mut connection, 100);
+            rewritten(&mut connection);
+        }
+        until("keys to expire", || {
+            let before = contents(&mut connection);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            (contents(&mut connection) == before).then_some(())
+        });
+        want = Some(contents(&mut connection));
+        end(server);
+    }
+}
+
+#[test]
+fn directories_go_to_and_come_from_other_servers() {
+    for (peer, newer) in [
+        (Program::Redis7, false),
+        (Program::Redis8, true),
+        (Program::Valkey, false),
+    ] {
+        if let Err(why) = peer.path() {
+            println!("{peer:?} is left out: {why}");
+            continue;
+        }
+        let directory = directory();
+        let mut want = {
+            let server = of(peer, &directory).start();
+            let mut connection = server.connect();
+            fill(&mut connection, newer);
+            connection.call(&["FUNCTION", "LOAD", LIBRARY]);
+            write(&mut connection);
+            let want = digest(&mut connection);
+            end(server);
+            want
+        };
+        for (round, rewrites) in [false, true].into_iter().enumerate() {
+            {
+                let server = setup(&directory, SEVERAL).start();
+                let mut connection = loaded(&server);
+                assert_eq!(digest(&mut connection), want, "from {peer:?}, {round}");
+                assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
+                write_more(&mut connection, round);
+                if rewrites {
+                    connection.line("BGREWRITEAOF");
+                    rewritten(&mut connection);
+                    write_more(&mut connection, round + 10);
+                }
+                want = digest(&mut connection);
+                end(server);
+            }
+            let server = of(peer, &directory).start();
+            let mut connection = loaded(&server);
+            assert_eq!(digest(&mut connection), want, "to {peer:?}, {round}");
+            assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
+            write_more(&mut connection, round + 20);
+            want = digest(&mut connection);
+            end(server);
+        }
+    }
+}
+
+fn write_more(connection: &mut Connection, n: usize) {
+    for line in [
+        format!("MSET x:{n} 1 y:{n} 2 z:{n} 3"),
+        format!("LMOVE list:large l:{n} LEFT RIGHT"),
+        format!("SUNIONSTORE s:{n} set ints"),
+        "MULTI".to_owned(),
+        "INCR a".to_owned(),
+        "INCR b".to_owned(),
+        "EXEC".to_owned(),
+    ] {
+        let reply = connection.line(&line);
+        assert!(!reply.is_error(), "{line}: {reply}");
+    }
+}
+
+#[test]
+fn rewriting_and_switching_lose_nothing() {
+    let directory = directory();
+    let server = setup(&directory, SEVERAL).start();
+    let mut connection = loaded(&server);
+    fill(&mut connection, true);
+    assert_eq!(
+        connection.line("BGREWRITEAOF").string(),
+        "Background append only file rewriting started"
+    );
+    connection.line("INCR during");
+    rewritten(&mut connection);
+    let names = files(&directory);
+    assert_eq!(names.len(), 3, "{names:?}");
+    connection.line("INCR after");
+    assert_eq!(connection.line("CONFIG SET appendonly no"), Value::ok());
+    connection.line("SET lost 1");
+    assert_eq!(info(&mut connection, "aof_enabled"), "0");
+    connection.line("DEL lost");
+    let want = digest(&mut connection);
+    end(server);
+    let server = setup(&directory, 1).start();
+    let mut connection = loaded(&server);
+    assert_eq!(digest(&mut connection), want);
+    assert_eq!(connection.line("CONFIG SET appendonly no"), Value::ok());
+    connection.line("SET only 1");
+    assert_eq!(connection.line("CONFIG SET appendonly yes"), Value::ok());
+    connection.line("SET then 1");
+    rewritten(&mut connection);
+    connection.line("SET now 1");
+    let want = digest(&mut connection);
+    end(server);
+    let server = setup(&directory, SEVERAL).start();
+    let mut connection = loaded(&server);
+    assert_eq!(digest(&mut connection), want);
+    assert_eq!(connection.line("GET only").string(), "1");
+}
+
+#[test]
+fn the_log_is_rewritten_when_it_has_grown() {
+    let directory = directory();
+    let server = setup(&directory, SEVERAL)
+        .with("auto-aof-rewrite-min-size", "10000")
+        .start();
+    let mut connection = loaded(&server);
+    let value = "x".repeat(1000);
+    for i in 0..100 {
+        connection.line(&format!("SET key:{} {value}", i % 3));
+    }
+    until("a rewrite", || {
+        (info(&mut connection, "aof_rewrites") != "0").then_some(())
+    });
+    rewritten(&mut connection);
+    let base: u64 = info(&mut connection, "aof_base_size").parse().expect("a size");
+    assert!(base < 100_000, "{base}");
+}
+
+#[test]
+fn a_dump_becomes_the_first_base() {
+    let directory = directory();
+    let want = {
+        let server = crate::snapshot::setup(&directory, SEVERAL).start();
+        let mut connection = server.connect();
+        fill(&mut connection, true);
+        assert_eq!(connection.line("SAVE"), Value::ok());
+        digest(&mut connection)
+    };
+    for _ in 0..2 {
+        let server = setup(&directory, SEVERAL).start();
+        let mut connection = loaded(&server);
+        assert_eq!(digest(&mut connection), want);
+        end(server);
+        let _ = fs::remove_file(directory.0.join("dump.rdb"));
+    }
+}
+
+/// A log that was cut off, or has a damaged end, is read up to there; another one is refused.
+#[test]
+fn damage_is_found() {
+    let directory = directory();
+    let path = {
+        let server = setup(&directory, SEVERAL).with("appendfsync", "always").start();
+        let mut connection = loaded(&server);
+        for i in 0..50 {
+            connection.line(&format!("MSET a:{i} {i} b:{i} {i} c:{i} {i}"));
+        }
+        end(server);
+        increment(&directory)
+    };
+    let good = fs::read(&path).expect("it is there");
+    let with = |bytes: &[u8]| {
+        fs::write(&path, bytes).expect("it can be written");
+    };
+    // Cut off in the last block: it goes, and all of it.
+    with(&good[..good.len() - 20]);
+    {
+        let server = setup(&directory, SEVERAL).start();
+        let mut connection = loaded(&server);
+        assert_eq!(connection.line("DBSIZE"), Value::Int(147), "{}", server.log());
+        assert!(server.log().contains("It is cut off there"), "{}", server.log());
+        end(server);
+    }
+    // If that is allowed.
+    with(&good[..good.len() - 20]);
+    let refused = setup(&directory, SEVERAL)
+        .with("aof-load-truncated", "no")
+        .try_start();
+    let server = match refused {
+        Err(why) => Err(why),
+        Ok(mut server) => {
+            server.wait();
+            Err::<Server, String>(server.log())
+        }
+    };
+    let why = server.expect_err("it ends");
+    assert!(why.contains("aof-load-truncated"), "{why}");
+    assert_eq!(fs::read(&path).expect("it is there").len(), good.len() - 20);
+    // A bit in the middle: what stands behind was acknowledged, so nothing is cut off.
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 4;
+    with(&bad);
+    let refused = setup(&directory, SEVERAL).try_start();
+    let why = match refused {
+        Err(why) => why,
+        Ok(mut server) => {
+            server.wait();
+            server.log()
+        }
+    };
+    assert!(why.contains("is damaged after byte"), "{why}");
+    assert_eq!(fs::read(&path).expect("it is there"), bad);
+}
+
+#[test]
+fn who_comes_while_the_log_is_read_is_told_so() {
+    let directory = directory();
+    {
+        let server = setup(&directory, 1).start();
+        let mut connection = loaded(&server);
+        let value = "x".repeat(100);
+        for i in 0..200 {
+            let pairs: Vec<String> = (0..500).map(|j| format!("k:{i}:{j} {value}")).collect();
+            connection.line(&format!("MSET {}", pairs.join(" ")));
+        }
+        end(server);
+    }
+    let server = setup(&directory, SEVERAL).start();
+    let mut connection = server.connect();
+    let mut told = 0;
+    until("the log to be executed", || {
+        let reply = connection.line("GET k:1:1");
+        if reply.is_error() {
+            let text = reply.to_string();
+            assert!(text.contains("LOADING Redis is loading the dataset"), "{text}");
+            assert!(!connection.line("INFO").is_error());
+            told += 1;
+        }
+        (!reply.is_error()).then_some(())
+    });
+    assert_eq!(connection.line("DBSIZE"), Value::Int(100_000));
+    println!("told {told} times");
+}
