@@ -7,6 +7,7 @@ use harness::{Connection, Program, Server, Value, scaled};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 fn setup(directory: &Directory, shards: usize) -> Setup {
     of(Program::Judged, directory).shards(shards)
@@ -171,9 +172,7 @@ fn random_calls(seed: &mut Seed, connection: &mut Connection, calls: usize) {
                 let n = seed.below(6);
                 match c {
                     'N' => line += &seed.below(30).to_string(),
-                    'K' | 'C' | 'L' | 'S' | 'Z' | 'H' | 'X'
-                        if line.ends_with(' ') =>
-                    {
+                    'K' | 'C' | 'L' | 'S' | 'Z' | 'H' | 'X' if line.ends_with(' ') => {
                         line += &format!("{c}:{n}");
                     }
                     c => line.push(c),
@@ -238,7 +237,11 @@ fn random_commands_are_there_again() {
             for name in names {
                 let (found, want) = (found.get(name), want.get(name));
                 let sums = |of: Option<&(String, String)>| of.map(|(sum, _)| sum.clone());
-                assert_eq!(sums(found), sums(want), "run {run}, {name}: {found:?} {want:?}");
+                assert_eq!(
+                    sums(found),
+                    sums(want),
+                    "run {run}, {name}: {found:?} {want:?}"
+                );
             }
         }
         let calls = 100 + seed.below(200);
@@ -248,11 +251,8 @@ fn random_commands_are_there_again() {
             random_calls(&mut seed, &mut connection, 100);
             rewritten(&mut connection);
         }
-        until("keys to expire", || {
-            let before = contents(&mut connection);
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            (contents(&mut connection) == before).then_some(())
-        });
+        // The digest of a hash has its expired fields too, until they are swept.
+        std::thread::sleep(Duration::from_millis(300));
         want = Some(contents(&mut connection));
         end(server);
     }
@@ -374,7 +374,9 @@ fn the_log_is_rewritten_when_it_has_grown() {
         (info(&mut connection, "aof_rewrites") != "0").then_some(())
     });
     rewritten(&mut connection);
-    let base: u64 = info(&mut connection, "aof_base_size").parse().expect("a size");
+    let base: u64 = info(&mut connection, "aof_base_size")
+        .parse()
+        .expect("a size");
     assert!(base < 100_000, "{base}");
 }
 
@@ -402,7 +404,9 @@ fn a_dump_becomes_the_first_base() {
 fn damage_is_found() {
     let directory = directory();
     let path = {
-        let server = setup(&directory, SEVERAL).with("appendfsync", "always").start();
+        let server = setup(&directory, SEVERAL)
+            .with("appendfsync", "always")
+            .start();
         let mut connection = loaded(&server);
         for i in 0..50 {
             connection.line(&format!("MSET a:{i} {i} b:{i} {i} c:{i} {i}"));
@@ -419,8 +423,17 @@ fn damage_is_found() {
     {
         let server = setup(&directory, SEVERAL).start();
         let mut connection = loaded(&server);
-        assert_eq!(connection.line("DBSIZE"), Value::Int(147), "{}", server.log());
-        assert!(server.log().contains("It is cut off there"), "{}", server.log());
+        assert_eq!(
+            connection.line("DBSIZE"),
+            Value::Int(147),
+            "{}",
+            server.log()
+        );
+        assert!(
+            server.log().contains("It is cut off there"),
+            "{}",
+            server.log()
+        );
         end(server);
     }
     // If that is allowed.
@@ -474,7 +487,10 @@ fn who_comes_while_the_log_is_read_is_told_so() {
         let reply = connection.line("GET k:1:1");
         if reply.is_error() {
             let text = reply.to_string();
-            assert!(text.contains("LOADING Redis is loading the dataset"), "{text}");
+            assert!(
+                text.contains("LOADING Redis is loading the dataset"),
+                "{text}"
+            );
             assert!(!connection.line("INFO").is_error());
             told += 1;
         }

@@ -30,7 +30,10 @@ impl Number {
 
     /// Compares it with what is there, and goes on from there.
     fn check(&self, what: &str, found: u64) {
-        let (shown, sent) = (self.shown.load(Ordering::SeqCst), self.sent.load(Ordering::SeqCst));
+        let (shown, sent) = (
+            self.shown.load(Ordering::SeqCst),
+            self.sent.load(Ordering::SeqCst),
+        );
         assert!(
             (shown..=sent).contains(&found),
             "{what}: {found} is there, {shown} was shown, {sent} were sent"
@@ -84,7 +87,9 @@ fn clients() -> Vec<Step> {
         clients.push(Box::new(move |connection, model| {
             let n = model.pairs[i].next();
             let told = connection.line_if_open(&format!("MSET pa:{i} {n} pb:{i} {n} pc:{i} {n}"));
-            told_or_gone((told == Value::ok()).then_some(n), |n| model.pairs[i].show(n))
+            told_or_gone((told == Value::ok()).then_some(n), |n| {
+                model.pairs[i].show(n)
+            })
         }));
         clients.push(Box::new(move |connection, model| {
             model.multis[i].next();
@@ -108,7 +113,9 @@ fn clients() -> Vec<Step> {
         clients.push(Box::new(move |connection, model| {
             let n = model.pushed[i].next();
             let told = connection.line_if_open(&format!("RPUSH from:{i} {n}"));
-            told_or_gone((told != Value::Closed).then_some(n), |n| model.pushed[i].show(n))
+            told_or_gone((told != Value::Closed).then_some(n), |n| {
+                model.pushed[i].show(n)
+            })
         }));
         clients.push(Box::new(move |connection, model| {
             let line = format!("BLMOVE from:{i} to:{i} LEFT RIGHT 1");
@@ -137,12 +144,19 @@ fn told_or_gone(told: Option<u64>, show: impl FnOnce(u64)) -> bool {
     })
 }
 
-fn start(step: Step, connection: Connection, model: &Arc<Model>, over: &Arc<AtomicBool>) -> JoinHandle<()> {
+fn start(
+    step: Step,
+    connection: Connection,
+    model: &Arc<Model>,
+    over: &Arc<AtomicBool>,
+) -> JoinHandle<()> {
     let (mut step, mut connection) = (step, connection);
     let (model, over) = (Arc::clone(model), Arc::clone(over));
-    thread::spawn(move || {
-        while !over.load(Ordering::Relaxed) && step(&mut connection, &model) {}
-    })
+    thread::spawn(
+        move || {
+            while !over.load(Ordering::Relaxed) && step(&mut connection, &model) {}
+        },
+    )
 }
 
 /// What is there is what was shown, or more, and nothing in parts. Nothing if the server has gone meanwhile.
@@ -152,7 +166,11 @@ fn check(connection: &mut Connection, model: &Model) -> Option<()> {
         number.check("a counter", get(format!("c:{i}"))?);
     }
     for i in 0..2 {
-        let pair = [get(format!("pa:{i}"))?, get(format!("pb:{i}"))?, get(format!("pc:{i}"))?];
+        let pair = [
+            get(format!("pa:{i}"))?,
+            get(format!("pb:{i}"))?,
+            get(format!("pc:{i}"))?,
+        ];
         assert!(pair[0] == pair[1] && pair[1] == pair[2], "MSET: {pair:?}");
         model.pairs[i].check("MSET", pair[0]);
         let pair = [get(format!("ma:{i}"))?, get(format!("mb:{i}"))?];
@@ -181,7 +199,10 @@ fn check(connection: &mut Connection, model: &Model) -> Option<()> {
         }
         model.pushed[i].check("RPUSH", pushed);
         let shown = model.moved[i].shown.load(Ordering::SeqCst);
-        assert!(moved >= shown, "BLMOVE: {moved} were moved, {shown} were shown");
+        assert!(
+            moved >= shown,
+            "BLMOVE: {moved} were moved, {shown} were shown"
+        );
         model.moved[i].shown.store(moved, Ordering::SeqCst);
     }
     Some(())
@@ -234,7 +255,9 @@ fn life(directory: &Directory, seed: &mut Seed, model: &Arc<Model>, at_operation
         return story;
     }
     drop(connection);
-    let connections = clients().into_iter().map(|step| (step, server.try_connect()));
+    let connections = clients()
+        .into_iter()
+        .map(|step| (step, server.try_connect()));
     let mut threads = Vec::new();
     for (step, connection) in connections {
         if let Ok(connection) = connection {

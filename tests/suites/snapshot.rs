@@ -87,7 +87,8 @@ pub fn fill(connection: &mut Connection, newer: bool) {
     }
 }
 
-pub const LIBRARY: &str = "#!lua name=lib\nredis.register_function('seven', function() return 7 end)";
+pub const LIBRARY: &str =
+    "#!lua name=lib\nredis.register_function('seven', function() return 7 end)";
 
 #[test]
 fn what_was_saved_is_there_on_any_number_of_shards() {

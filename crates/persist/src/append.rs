@@ -74,7 +74,10 @@ impl fmt::Display for Failure {
             Failure::Io(name, e) => write!(f, "{name}: {e}"),
             Failure::Manifest(invalid) => invalid.fmt(f),
             Failure::Missing(name) => {
-                write!(f, "The AOF file {name} doesn't exist, and the manifest names it")
+                write!(
+                    f,
+                    "The AOF file {name} doesn't exist, and the manifest names it"
+                )
             }
             Failure::Damage(name, damage) => write!(f, "{name} is damaged {damage}"),
             Failure::Rotten(name, damage) => write!(
@@ -136,7 +139,7 @@ pub fn read_file(
 ) -> Result<End, Failure> {
     let mut scanner = Scanner::new(reader, origin);
     loop {
-        match scanner.next().map_err(io_of(name))? {
+        match scanner.unit().map_err(io_of(name))? {
             Ok(Some(unit)) => each(&unit).map_err(Failure::Refused)?,
             Ok(None) => {
                 return Ok(End {
@@ -242,7 +245,7 @@ impl Log {
             before.sync()?;
         }
         let mut file = storage.open(&name_of(last))?;
-        if file.len()? != end.len {
+        if file.size()? != end.len {
             file.truncate(end.len)?;
         }
         // What is there may have been written by somebody who has not synced it.
@@ -287,7 +290,11 @@ impl Log {
         storage.sync_names()?;
         if unnamed {
             // What an older log had is not the beginning of this one.
-            let old = manifest.base.take().into_iter().chain(manifest.increments.drain(..));
+            let old = manifest
+                .base
+                .take()
+                .into_iter()
+                .chain(manifest.increments.drain(..));
             manifest.history.extend(old);
         }
         manifest.increments.push(named(name, seq));
@@ -390,7 +397,11 @@ impl Log {
         self.storage.rename(temporary, &name)?;
         self.storage.sync_names()?;
         let last = manifest.increments.pop();
-        let old = manifest.base.take().into_iter().chain(manifest.increments.drain(..));
+        let old = manifest
+            .base
+            .take()
+            .into_iter()
+            .chain(manifest.increments.drain(..));
         manifest.history.extend(old);
         manifest.base = Some(named(name, seq));
         manifest.increments.extend(last);

@@ -34,7 +34,7 @@ pub trait Appending: Send {
     /// Makes what has been written durable.
     fn sync(&mut self) -> io::Result<()>;
 
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 
     /// Takes away what is behind a place.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
@@ -123,7 +123,7 @@ impl Appending for File {
         self.sync_data()
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 

@@ -1,16 +1,21 @@
-//! `shoal check rdb FILE`: reads a dump as the server would, and tells what is in it or what is wrong with it.
+//! `shoal check rdb|aof FILE`: reads a dump, or an append-only log, as the server would, and tells what is in it or
+//! what is wrong with it.
 
+use persist::append::scan::Scanner;
+use persist::append::{self, Names};
+use persist::storage::Disk;
 use persist::{Event, Reader};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::Limits;
 
 /// How the tool is called.
-const USAGE: &str = "usage: shoal check rdb FILE";
+const USAGE: &str = "usage: shoal check rdb FILE\n       shoal check aof [--fix] FILE";
 
 /// What a call of the tool comes to: a text for the user, as an error if the file is not good. Nothing if
 /// these arguments are not a call of it; a configuration file of that name is `./check`.
@@ -21,9 +26,100 @@ pub fn run(args: &[OsString]) -> Option<Result<String, String>> {
     }
     Some(match rest {
         [kind, file] if kind == "rdb" => dump(Path::new(file)),
+        [kind, file] if kind == "aof" && file != "--fix" => aof(Path::new(file), false),
+        [kind, fix, file] if kind == "aof" && fix == "--fix" => aof(Path::new(file), true),
         [kind, _] => Err(format!("no check of {} here\n{USAGE}", kind.display())),
         _ => Err(USAGE.to_owned()),
     })
+}
+
+/// Reads a manifest and all its files, or one file of commands; `fix` cuts off what is damaged.
+fn aof(path: &Path, fix: bool) -> Result<String, String> {
+    let shown = path.display();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(prefix) = name.strip_suffix(".manifest") else {
+        return part(path, true, fix);
+    };
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let disk = Disk::new(parent.unwrap_or(Path::new(".")).into());
+    let manifest = append::manifest(&disk, &Names::new(prefix)).map_err(|e| e.to_string())?;
+    let manifest = manifest.ok_or_else(|| format!("{shown}: there is no such file"))?;
+    let mut text = String::new();
+    let mut files: Vec<_> = manifest.base.iter().chain(&manifest.increments).collect();
+    let last = files.pop();
+    for file in files {
+        let told = part(&disk.path(&append::name_of(file)), false, false)?;
+        let _ = writeln!(text, "{told}\n");
+    }
+    if let Some(last) = last {
+        let told = part(&disk.path(&append::name_of(last)), true, fix)?;
+        let _ = writeln!(text, "{told}\n");
+    }
+    let _ = write!(text, "{shown}: all its files are good.");
+    Ok(text)
+}
+
+/// Reads one file of a log. Only the last one may be cut off.
+fn part(path: &Path, is_last: bool, fix: bool) -> Result<String, String> {
+    let shown = path.display();
+    let told = |e: io::Error| format!("{shown}: {e}");
+    let mut file = File::open(path).map_err(told)?;
+    let mut magic = [0; 5];
+    let read = file.read(&mut magic).map_err(told)?;
+    let (mut text, mut start) = (String::new(), 0);
+    if matches!(&magic[..read], b"REDIS" | b"VALKE") {
+        let (facts, end) = read_dump(path)?;
+        if end == file.metadata().map_err(told)?.len() {
+            return Ok(facts);
+        }
+        // Commands may stand behind a dump.
+        (text, start) = (facts + "\n", end);
+    }
+    file.seek(SeekFrom::Start(start)).map_err(told)?;
+    let size = file.metadata().map_err(told)?.len();
+    let mut scanner = Scanner::new(file, start);
+    let (mut units, mut commands) = (0u64, 0);
+    let damage = loop {
+        match scanner.unit().map_err(told)? {
+            Ok(Some(unit)) => {
+                units += 1;
+                commands += unit.count;
+            }
+            Ok(None) => break None,
+            Err(damage) => break Some(damage),
+        }
+    };
+    let blocks = scanner.blocks();
+    let facts = format!(
+        "commands: {commands}, in {units} transactions, blocks and single commands\nblocks with a checksum: \
+         {blocks}\n"
+    );
+    text += &facts;
+    let Some(damage) = damage else {
+        let _ = write!(text, "bytes: {size}\n{shown} is good.");
+        return Ok(text);
+    };
+    let behind = scanner.behind().map_err(told)?;
+    let dropped = size - damage.at;
+    let mut what = format!(
+        "{shown} is damaged {damage}\n{dropped} of {size} bytes stand behind that, with {} whole blocks",
+        behind.blocks
+    );
+    if behind.durable > damage.at {
+        what += "\nA later block shows that what is damaged was durable, and so acknowledged.";
+    }
+    if !fix || !is_last {
+        return Err(format!("{text}{what}"));
+    }
+    let file = OpenOptions::new().write(true).open(path).map_err(told)?;
+    file.set_len(damage.at).map_err(told)?;
+    file.sync_all().map_err(told)?;
+    let _ = write!(
+        text,
+        "{what}\n{shown} was cut off there: it has {} bytes now.",
+        damage.at
+    );
+    Ok(text)
 }
 
 #[derive(Default)]
@@ -39,6 +135,11 @@ struct Found {
 }
 
 fn dump(path: &Path) -> Result<String, String> {
+    read_dump(path).map(|(facts, _)| facts)
+}
+
+/// What a dump has, and where it ends.
+fn read_dump(path: &Path) -> Result<(String, u64), String> {
     let shown = path.display();
     let file = File::open(path).map_err(|e| format!("{shown}: {e}"))?;
     let mut reader = Reader::new(file, Limits::DEFAULT).map_err(|e| format!("{shown}: {e}"))?;
@@ -81,7 +182,7 @@ fn dump(path: &Path) -> Result<String, String> {
         reader.skipped(),
         reader.position()
     );
-    Ok(facts)
+    Ok((facts, reader.position()))
 }
 
 impl Found {
@@ -131,8 +232,8 @@ mod tests {
         assert!(called(&["./check", "rdb", "x"]).is_none());
         assert!(called(&["redis.conf"]).is_none());
         assert_eq!(called(&["check"]), Some(Err(USAGE.to_owned())));
-        let other = called(&["check", "aof", "x"]).and_then(Result::err);
-        assert!(other.is_some_and(|why| why.contains("no check of aof")));
+        let other = called(&["check", "conf", "x"]).and_then(Result::err);
+        assert!(other.is_some_and(|why| why.contains("no check of conf")));
     }
 
     #[test]

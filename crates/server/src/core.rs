@@ -3,8 +3,8 @@
 //! It knows neither the driver nor the runtime: the event loop feeds it bytes and takes away its
 //! replies.
 
-use crate::aof::{Hub, REPLAYING};
 use crate::aof::journal::Journal;
+use crate::aof::{Hub, REPLAYING};
 use crate::blocking::Waits;
 use crate::clients::{Client, Clients, Peer, Special};
 use crate::commandlog::{self, CommandLog, Thresholds};

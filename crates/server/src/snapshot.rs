@@ -716,7 +716,6 @@ impl Job {
             }
         }
     }
-
 }
 
 /// The cut begins on this shard: every shard is locked.

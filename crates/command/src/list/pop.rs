@@ -213,7 +213,8 @@ pub(super) fn pop_first(ctx: &mut Context<'_>, at: usize) -> Result<bool, Error>
             take(&mut list, end, count, ctx.reply);
             list.shrink(&ctx.settings.limits);
             list.close_as(true, Class::LIST, super::popped(end));
-            ctx.effects.tell_popped(super::popped(end), key.bytes, taken);
+            ctx.effects
+                .tell_popped(super::popped(end), key.bytes, taken);
             return Ok(true);
         }
     }

@@ -79,6 +79,8 @@ pub struct Unit<'a> {
 pub struct Behind {
     /// Bytes of the file that a whole block says were durable once.
     pub durable: u64,
+    /// Whole blocks.
+    pub blocks: u64,
     /// It is the trace of blocks that were written and did not all become durable.
     pub is_ours: bool,
 }
@@ -100,6 +102,7 @@ pub struct Scanner<R> {
     /// No more can be read.
     ended: bool,
     last_block: Option<u64>,
+    blocks: u64,
 }
 
 /// What stands at a place.
@@ -125,7 +128,9 @@ fn number(buf: &[u8], at: usize, max: u64) -> Option<Option<(u64, usize)>> {
             None if i - at > 20 => return None,
             None => return Some(None),
             Some(digit @ b'0'..=b'9') => {
-                value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+                value = value
+                    .checked_mul(10)?
+                    .checked_add(u64::from(digit - b'0'))?;
                 if value > max {
                     return None;
                 }
@@ -191,7 +196,6 @@ fn item(buf: &[u8]) -> Item {
     }
 }
 
-
 /// Two numbers in the line of a sign; the second one in some radix.
 fn numbers(line: &[u8], sign: &str, radix: u32) -> Option<(u64, u64)> {
     let text = std::str::from_utf8(line).ok()?;
@@ -243,12 +247,18 @@ impl<R: Read> Scanner<R> {
             used: 0,
             ended: false,
             last_block: None,
+            blocks: 0,
         }
     }
 
     /// The number of the last block.
     pub fn last_block(&self) -> Option<u64> {
         self.last_block
+    }
+
+    /// How many blocks there were.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
     }
 
     /// Bytes of the file that have been handed out or passed over.
@@ -273,7 +283,7 @@ impl<R: Read> Scanner<R> {
     }
 
     /// The next unit; nothing at the end of the file.
-    pub fn next(&mut self) -> io::Result<Result<Option<Unit<'_>>, Damage>> {
+    pub fn unit(&mut self) -> io::Result<Result<Option<Unit<'_>>, Damage>> {
         let mut open = Open::default();
         let mut at = self.used;
         let unit = loop {
@@ -311,7 +321,8 @@ impl<R: Read> Scanner<R> {
                     }
                 }
                 Item::Command { len, name, words } => {
-                    let is = |word: &[u8]| words == 1 && here[name.clone()].eq_ignore_ascii_case(word);
+                    let is =
+                        |word: &[u8]| words == 1 && here[name.clone()].eq_ignore_ascii_case(word);
                     let (is_multi, is_exec) = (is(b"multi"), is(b"exec"));
                     let start = at;
                     at += len;
@@ -345,6 +356,7 @@ impl<R: Read> Scanner<R> {
             Ok((commands, count)) => {
                 if let Some(begin) = open.begin {
                     self.last_block = Some(begin.number);
+                    self.blocks += 1;
                 }
                 self.used = at;
                 let mut pieces = Vec::with_capacity(1 + open.lines.len());
@@ -418,6 +430,7 @@ impl<R: Read> Scanner<R> {
         while self.fill()? {}
         let mut behind = Behind {
             durable: 0,
+            blocks: 0,
             is_ours: self.buf.get(self.used) == Some(&0),
         };
         let mut from = self.used;
@@ -432,8 +445,9 @@ impl<R: Read> Scanner<R> {
                 _ => None,
             };
             if let Some(begin) = begin
-                && let Ok(Some(_)) = rest.next()?
+                && let Ok(Some(_)) = rest.unit()?
             {
+                behind.blocks += 1;
                 behind.durable = behind.durable.max(begin.synced);
             }
         }
@@ -487,7 +501,7 @@ mod tests {
         let mut scanner = Scanner::new(Drip(file), 0);
         let mut units = Vec::new();
         loop {
-            match scanner.next().expect("memory can be read") {
+            match scanner.unit().expect("memory can be read") {
                 Ok(Some(unit)) => {
                     let text = String::from_utf8_lossy(&unit.commands.concat()).into_owned();
                     units.push((text, unit.count, unit.end));
@@ -590,7 +604,10 @@ mod tests {
             (format!("#B:1 0\r\n{set}"), Fault::Nesting),
             (format!("{multi}{set}#B:1 0\r\n"), Fault::Nesting),
             (format!("{multi}#B:1 x\r\n"), Fault::Format),
-            (format!("{multi}#B:1 0\r\n{set}{}", command("EXEC")), Fault::Format),
+            (
+                format!("{multi}#B:1 0\r\n{set}{}", command("EXEC")),
+                Fault::Format,
+            ),
             (
                 format!("{}{}", block(1, 0, &set), block(3, 0, &set)),
                 Fault::Gap,

@@ -354,7 +354,7 @@ impl Appending for Handle {
         Ok(())
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.disk.act()?.files[self.file].now.len() as u64)
     }
 

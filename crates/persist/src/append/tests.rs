@@ -102,7 +102,14 @@ fn history(seed: u64, plan: Plan) -> Result<(), String> {
             return Err(format!("{found} are found of {past:?}"));
         }
         if plan.flips {
-            return flipped(&disk, &names, &manifest, past.witnessed(found), found, &mut dice);
+            return flipped(
+                &disk,
+                &names,
+                &manifest,
+                past.witnessed(found),
+                found,
+                &mut dice,
+            );
         }
         past = Past {
             acknowledged: found,
@@ -213,7 +220,9 @@ fn live(
 
 /// How many histories: 7,000 of three losses each, times the scale.
 fn count() -> u64 {
-    let scale = std::env::var("TEST_SCALE").ok().and_then(|s| s.parse::<f64>().ok());
+    let scale = std::env::var("TEST_SCALE")
+        .ok()
+        .and_then(|s| s.parse::<f64>().ok());
     (7000.0 * scale.unwrap_or(1.0)) as u64
 }
 

@@ -171,7 +171,10 @@ mod tests {
         chunk.add(&mut behind);
         assert!(behind.is_empty());
         chunk.words(10, &[b"DEL", b"l"]);
-        let (set, del) = ("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n", "*2\r\n$3\r\nDEL\r\n$1\r\n");
+        let (set, del) = (
+            "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n",
+            "*2\r\n$3\r\nDEL\r\n$1\r\n",
+        );
         let select = |db: &str| format!("*2\r\n$6\r\nSELECT\r\n${}\r\n{db}\r\n", db.len());
         let mut sections = Sections::new(vec![&chunk]);
         let mut text = Vec::new();

@@ -144,8 +144,8 @@ mod planted {
             self.plan.around("sync", || self.file.sync())
         }
 
-        fn len(&self) -> io::Result<u64> {
-            self.file.len()
+        fn size(&self) -> io::Result<u64> {
+            self.file.size()
         }
 
         fn truncate(&mut self, len: u64) -> io::Result<()> {

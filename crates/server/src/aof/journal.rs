@@ -74,7 +74,10 @@ impl Journal {
     /// The chunk of what happens now.
     fn present(&mut self, now: Epoch) -> &mut Chunk {
         if self.held.is_some() {
-            return self.held.as_mut().unwrap_or_else(|| unreachable!("it is held"));
+            return self
+                .held
+                .as_mut()
+                .unwrap_or_else(|| unreachable!("it is held"));
         }
         self.chunk(now)
     }
@@ -93,13 +96,10 @@ pub fn note(
     note_losses(core);
     let now = core.engine.epoch();
     let (journal, effects) = (&mut core.journal, &mut core.effects);
+    // One shard may have had nothing to do, and the others something.
+    let marks = matches!(form, Form::Everywhere(..)) && entry.spec.flags.has(Flags::WRITE);
     match outcome {
-        // One shard may have had nothing to do, and the others something.
-        Ok(_) if matches!(form, Form::Everywhere(..)) => {
-            if entry.spec.flags.has(Flags::WRITE) {
-                journal.present(now).mark_command(db, args);
-            }
-        }
+        Ok(_) if marks => journal.present(now).mark_command(db, args),
         Ok(Effect::Wrote) => put(journal.present(now), db, args, effects),
         _ => {}
     }

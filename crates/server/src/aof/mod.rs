@@ -32,8 +32,8 @@ use chunk::Chunk;
 use engine::Epoch;
 use persist::append::Names;
 use persist::storage::Disk;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
@@ -300,7 +300,9 @@ impl Hub {
         }
         let mut on_disk = locked(&self.on_disk);
         while *on_disk && self.backlog.load(Ordering::Relaxed) >= BACKLOG_MAX {
-            let waited = self.has_room.wait_timeout(on_disk, Duration::from_millis(100));
+            let waited = self
+                .has_room
+                .wait_timeout(on_disk, Duration::from_millis(100));
             on_disk = waited.unwrap_or_else(|e| e.into_inner()).0;
         }
     }

@@ -100,11 +100,22 @@ pub fn find(config: &Config) -> Result<Option<Found>, String> {
 
 /// Makes a base of a log of one file, as servers before Redis 7.0 have it.
 fn adopt_old(place: &Place, storage: &dyn Storage, old: &Path) -> io::Result<Manifest> {
-    log::info!("The append only file {} becomes the base of a directory", old.display());
-    let name = old.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    log::info!(
+        "The append only file {} becomes the base of a directory",
+        old.display()
+    );
+    let name = old
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     fs::rename(old, place.disk.path(&name))?;
-    File::open(old.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
-        .sync_all()?;
+    File::open(
+        old.parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new(".")),
+    )?
+    .sync_all()?;
     storage.sync_names()?;
     let manifest = append::manifest_of_base(name);
     append::publish(storage, &place.names, &manifest)?;
@@ -114,7 +125,10 @@ fn adopt_old(place: &Place, storage: &dyn Storage, old: &Path) -> io::Result<Man
 /// Makes the base of a new log of the dump, which would count for nothing else.
 fn adopt_dump(place: &Place, storage: &dyn Storage, dump: &Path) -> io::Result<Manifest> {
     let (manifest, name) = append::first_base(&place.names);
-    log::info!("{} becomes the base of a new append only file", dump.display());
+    log::info!(
+        "{} becomes the base of a new append only file",
+        dump.display()
+    );
     let temporary = append::temporary_base(&place.names);
     let path = place.disk.path(&temporary);
     fs::copy(dump, &path)?;
@@ -187,7 +201,9 @@ impl Found {
                      backup of it, and repair it with `shoal check aof --fix`"
                 ));
             }
-            log::warn!("!!! Warning: the append only file is damaged {damage}. It is cut off there !!!");
+            log::warn!(
+                "!!! Warning: the append only file is damaged {damage}. It is cut off there !!!"
+            );
         }
         let Found {
             place,
@@ -210,7 +226,10 @@ impl Found {
         let mut to = BufWriter::with_capacity(256 << 10, &socket);
         let end = self.read(|unit| {
             *commands += unit.count as u64;
-            let written = unit.commands.iter().try_for_each(|piece| to.write_all(piece));
+            let written = unit
+                .commands
+                .iter()
+                .try_for_each(|piece| to.write_all(piece));
             written.map_err(|e| format!("executing the append only file: {e}"))
         });
         let flushed = to.flush().map_err(|e| e.to_string());
@@ -219,11 +238,14 @@ impl Found {
         let answered = answers.join().map_err(|_| "the replay has ended")?;
         let end = end.map_err(|e| e.to_string())?;
         flushed?;
-        let (answers, errors) = answered.map_err(|e| format!("executing the append only file: {e}"))?;
+        let (answers, errors) =
+            answered.map_err(|e| format!("executing the append only file: {e}"))?;
         if let Some(error) = errors.first() {
             let error = String::from_utf8_lossy(error);
             if error.starts_with("ERR unknown command") || error.contains("wrong number of arg") {
-                return Err(format!("The append only file has a command that is none: {error}"));
+                return Err(format!(
+                    "The append only file has a command that is none: {error}"
+                ));
             }
             log::warn!(
                 "{} commands of the append only file failed, the first with: {error}",

@@ -123,7 +123,10 @@ impl Writer {
     fn has_work(&self) -> bool {
         let hub = self.hub();
         let full = |station: &super::Station| station.full.load(Ordering::SeqCst);
-        hub.stations.iter().any(full) || !locked(&hub.messages).is_empty()
+        // Some may have been collected before their epoch was over.
+        !self.epochs.is_empty()
+            || hub.stations.iter().any(full)
+            || !locked(&hub.messages).is_empty()
     }
 
     /// Waits for something to be written or synced.
@@ -215,7 +218,11 @@ impl Writer {
                 break;
             }
             let chunks = first.remove();
-            bytes += chunks.iter().flatten().map(|c| c.bytes.len()).sum::<usize>();
+            bytes += chunks
+                .iter()
+                .flatten()
+                .map(|c| c.bytes.len())
+                .sum::<usize>();
             self.put(&chunks);
             if self.block.len() >= BLOCK {
                 self.flush();
@@ -303,9 +310,7 @@ impl Writer {
                 save.abandon();
             }
         }
-        if turned.is_ok()
-            && turn.save.is_some()
-            && turn.functions != self.hub().function_changes()
+        if turned.is_ok() && turn.save.is_some() && turn.functions != self.hub().function_changes()
         {
             // What has been logged of them stands before the base, which does not have it.
             let texts = self.process.scripts.texts();

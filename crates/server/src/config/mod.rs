@@ -76,7 +76,6 @@ const EVERYBODY: &str =
 /// Directives that are not to be ignored in passing, and what is the case instead of what they say.
 const GRAVE: &[(&str, &str)] = &[
     ("aclfile", EVERYBODY),
-    ("appendonly", "All data is lost when the server ends"),
     (
         "cluster-enabled",
         "This server is not part of any cluster and holds every slot's keys",

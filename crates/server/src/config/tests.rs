@@ -343,12 +343,12 @@ mod files {
 
     #[test]
     fn what_is_not_to_be_ignored_is_said_loudly() {
-        let text = "tls-port 1\ncluster-enabled yes\nreplicaof h 1\nappendonly yes\naclfile f\n\
+        let text = "tls-port 1\ncluster-enabled yes\nreplicaof h 1\naclfile f\n\
                     user u on";
         let notices = read(text).unwrap().notices();
-        assert_eq!(notices.len(), 6, "{notices:?}");
+        assert_eq!(notices.len(), 5, "{notices:?}");
         assert!(notices.iter().all(|n| n.grave), "{notices:?}");
-        assert_eq!(read("appendonly no\ntls-port 0").unwrap().notices(), []);
+        assert_eq!(read("tls-port 0").unwrap().notices(), []);
     }
 
     /// File text, line, and the reason given.

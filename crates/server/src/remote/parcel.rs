@@ -135,7 +135,7 @@ impl Part {
         !self.loans.is_empty()
             || !self.events.is_empty()
             || self.arrivals.is_some()
-            || self.told.len() > 0
+            || !self.told.is_empty()
     }
 
     fn clear(&mut self) {

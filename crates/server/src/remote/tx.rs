@@ -316,7 +316,7 @@ pub fn apply(core: &mut Core, payload: &mut Parcel) {
             journal::note_key(core, db, args.get(i));
         }
     }
-    if core.effects.is_on() && part.told.len() > 0 {
+    if core.effects.is_on() && !part.told.is_empty() {
         let (db, told) = (payload.db, &payload.part.told);
         journal::note_calls(core, db, (0..told.len()).map(|i| told.command(i)));
     }

@@ -7,10 +7,10 @@
 
 use super::memory::{Figures, human, ratio};
 use super::report::{PerShard, Report};
-use crate::snapshot;
 use crate::core::{Core, Host, HostHandler};
 use crate::listen::Address;
 use crate::remote::survey::{self, Findings, Topic, Whom};
+use crate::snapshot;
 use crate::stats::CommandStats;
 use crate::{cpu, memory};
 use command::spec::{Argument, ArgumentKind};
