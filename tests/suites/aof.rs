@@ -7,6 +7,7 @@ use harness::{Connection, Program, Server, Value, scaled};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 fn setup(directory: &Directory, shards: usize) -> Setup {
@@ -498,4 +499,159 @@ fn who_comes_while_the_log_is_read_is_told_so() {
     });
     assert_eq!(connection.line("DBSIZE"), Value::Int(100_000));
     println!("told {told} times");
+}
+
+/// What is given more time after the base was written has it when that is read, however late.
+#[test]
+fn what_was_given_more_time_is_there_later() {
+    let directory = directory();
+    {
+        let server = setup(&directory, SEVERAL).start();
+        let mut connection = loaded(&server);
+        for i in 0..10 {
+            connection.line(&format!("SET stays:{i} v PX 400"));
+            connection.line(&format!("SET goes:{i} v PX 400"));
+            connection.line(&format!("HSET hash:{i} stays v goes v"));
+            connection.line(&format!("HPEXPIRE hash:{i} 400 FIELDS 2 stays goes"));
+        }
+        connection.line("BGREWRITEAOF");
+        rewritten(&mut connection);
+        for i in 0..10 {
+            let given = connection.line(&format!("PEXPIRE stays:{i} 100000"));
+            assert_eq!(given, Value::Int(1), "the rewrite took too long");
+            connection.line(&format!("HPERSIST hash:{i} FIELDS 1 stays"));
+        }
+        end(server);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let server = setup(&directory, 2).start();
+    let mut connection = loaded(&server);
+    for i in 0..10 {
+        assert_eq!(connection.line(&format!("GET stays:{i}")).string(), "v");
+        assert_eq!(connection.line(&format!("GET goes:{i}")), Value::NullBulk);
+        let fields = connection.line(&format!("HMGET hash:{i} stays goes"));
+        assert_eq!(
+            fields,
+            Value::Array(vec![Value::bulk("v"), Value::NullBulk])
+        );
+    }
+}
+
+#[test]
+fn the_tool_tells_what_a_log_has_and_mends_it() {
+    let directory = directory();
+    {
+        let server = setup(&directory, SEVERAL)
+            .with("appendfsync", "always")
+            .start();
+        let mut connection = loaded(&server);
+        fill(&mut connection, true);
+        connection.line("BGREWRITEAOF");
+        rewritten(&mut connection);
+        for i in 0..20 {
+            connection.line(&format!("SET after:{i} {i}"));
+        }
+        end(server);
+    }
+    let manifest = directory.0.join("appendonlydir/appendonly.aof.manifest");
+    let program = Program::Judged.path().expect("it has been started");
+    let check = |words: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(["check", "aof"]).args(words).arg(&manifest);
+        let output = command.output().expect("it can be started");
+        let told = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&told).into_owned(),
+        )
+    };
+    let (good, told) = check(&[]);
+    assert!(good, "{told}");
+    for fact in ["aof-base: 1", "commands: 40", "all its files are good"] {
+        assert!(told.contains(fact), "{fact}: {told}");
+    }
+    let path = increment(&directory);
+    let mut bytes = fs::read(&path).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).expect("it can be written");
+    let (good, told) = check(&[]);
+    assert!(!good, "{told}");
+    for fact in ["is damaged after byte", "whole blocks", "was durable"] {
+        assert!(told.contains(fact), "{fact}: {told}");
+    }
+    assert_eq!(fs::read(&path).expect("it is there"), bytes);
+    let (mended, told) = check(&["--fix"]);
+    assert!(mended && told.contains("was cut off there"), "{told}");
+    let (good, told) = check(&[]);
+    assert!(good, "{told}");
+    let server = setup(&directory, 1).start();
+    let mut connection = loaded(&server);
+    assert_eq!(connection.line("GET after:0").string(), "0");
+    assert_eq!(connection.line("GET after:19"), Value::NullBulk);
+}
+
+#[test]
+fn writes_are_refused_while_the_log_cannot_be_written() {
+    for operation in ["fail-append:2", "fail-sync:3"] {
+        let directory = directory();
+        let server = setup(&directory, SEVERAL)
+            .environment("SHOAL_CRASH", operation)
+            .start();
+        let mut connection = loaded(&server);
+        let mut written = 0;
+        until("the disk to be full", || {
+            let reply = connection.line(&format!("SET key:{written} {written}"));
+            if reply.is_error() {
+                let text = reply.to_string();
+                assert!(
+                    text.contains("MISCONF Errors writing to the AOF file"),
+                    "{text}"
+                );
+                assert_eq!(info(&mut connection, "aof_last_write_status"), "err");
+                assert_eq!(connection.line("GET key:0").string(), "0");
+                return Some(());
+            }
+            written += 1;
+            None
+        });
+        until("room on the disk", || {
+            let reply = connection.line("SET then 1");
+            (reply == Value::ok()).then_some(())
+        });
+        assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
+        end(server);
+        let server = setup(&directory, 1).start();
+        let mut connection = loaded(&server);
+        let keys = Value::Int(written + 1);
+        assert_eq!(connection.line_if_open("DBSIZE"), keys, "{operation} {}", server.log());
+    }
+}
+
+#[test]
+fn with_always_an_error_of_the_disk_ends_the_server() {
+    for operation in ["fail-append:5", "fail-sync:8"] {
+        let directory = directory();
+        let mut server = setup(&directory, SEVERAL)
+            .with("appendfsync", "always")
+            .environment("SHOAL_CRASH", operation)
+            .start();
+        let mut connection = loaded(&server);
+        let mut told = 0;
+        while connection.line_if_open(&format!("SET key:{told} 1")) == Value::ok() {
+            told += 1;
+            assert!(told < 1000, "nothing fails");
+        }
+        assert_eq!(server.wait().code(), Some(1), "{}", server.log());
+        assert!(server.log().contains("'always'"), "{}", server.log());
+        let server = setup(&directory, 1).start();
+        let mut connection = loaded(&server);
+        let Value::Int(found) = connection.line("DBSIZE") else {
+            panic!("DBSIZE answers a number");
+        };
+        assert!(
+            found == told || found == told + 1,
+            "{operation}: {found} of {told}"
+        );
+    }
 }

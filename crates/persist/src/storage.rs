@@ -74,7 +74,9 @@ impl Disk {
 
 impl Storage for Disk {
     fn create(&self, name: &str) -> io::Result<Box<dyn Appending>> {
-        Ok(Box::new(File::create(self.path(name))?))
+        File::create(self.path(name))?;
+        // What is written after a truncation belongs at the end, and not where the last write ended.
+        self.open(name)
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Appending>> {

@@ -4,6 +4,7 @@
 //! replies.
 
 use crate::aof::journal::Journal;
+use crate::aof::replay::REPLAY;
 use crate::aof::{Hub, REPLAYING};
 use crate::blocking::Waits;
 use crate::clients::{Client, Clients, Peer, Special};
@@ -447,6 +448,12 @@ impl Core {
 
     /// What a client may send.
     pub fn limits(&self, client: &Client) -> Limits {
+        if client.id == REPLAY {
+            return Limits {
+                max_bulk: u64::MAX,
+                authenticated: true,
+            };
+        }
         Limits {
             max_bulk: self.settings.max_string as u64,
             authenticated: !self.must_authenticate(client),

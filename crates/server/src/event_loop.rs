@@ -470,7 +470,8 @@ impl<D: Driver> EventLoop<D> {
         }
         let queued = client.session.multi.as_ref().map_or(0, |m| m.bytes);
         let memory = (client.input.memory() + queued) as u64;
-        if memory > self.core.config.client_query_buffer_limit() {
+        let is_user = client.id != REPLAY;
+        if is_user && memory > self.core.config.client_query_buffer_limit() {
             log::warn!(
                 "Closing client {} that reached max query buffer length of {memory} bytes",
                 client.id
@@ -623,7 +624,7 @@ impl<D: Driver> EventLoop<D> {
         let too_long = session
             .over_soft_since_ms
             .is_some_and(|since| now_ms - since > patience_ms);
-        if !hard && !too_long {
+        if !hard && !too_long || client.id == REPLAY {
             return true;
         }
         log::warn!(

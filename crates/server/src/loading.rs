@@ -51,6 +51,8 @@ pub struct Plan {
     shards: usize,
     databases: usize,
     limits: Limits,
+    /// Keys whose time has come are left out.
+    drops_expired: bool,
 }
 
 impl Plan {
@@ -60,6 +62,15 @@ impl Plan {
             shards,
             databases: config.databases(),
             limits: config.limits(),
+            drops_expired: true,
+        }
+    }
+
+    /// For a file behind which commands follow: they may give keys more time.
+    pub fn of_base(self) -> Plan {
+        Plan {
+            drops_expired: false,
+            ..self
         }
     }
 
@@ -93,7 +104,7 @@ impl Plan {
                             self.databases
                         )
                     })?;
-                    if entry.expiry.is_some_and(|at| at < now_ms) {
+                    if self.drops_expired && entry.expiry.is_some_and(|at| at < now_ms) {
                         loaded.expired += 1;
                         continue;
                     }
@@ -138,13 +149,12 @@ pub fn dump(config: &Config) -> Option<PathBuf> {
 /// Reads a file, if there is one, and has the shards put its keys in place.
 /// They serve when this returns.
 pub fn load(
-    config: &Config,
+    plan: &Plan,
     path: Option<&Path>,
     shared: &Shared,
     shards: Vec<SyncSender<Brought>>,
 ) -> Result<Option<Loaded>, String> {
     let started = Instant::now();
-    let plan = Plan::new(config, shards.len());
     let mut loaded = None;
     if let Some(path) = path {
         // A shard that has gone has said why.

@@ -11,7 +11,7 @@ use crate::descriptors;
 use crate::driver::uring::Uring;
 use crate::event_loop::{EventLoop, StopSignal};
 use crate::listen::{self, Address, Listener, Listeners};
-use crate::loading::{self, Brought};
+use crate::loading::{self, Brought, Plan};
 use crate::remote;
 use crate::session;
 use crate::title;
@@ -141,7 +141,11 @@ fn begin(
     let running = start_shards(
         config, process, listeners, wakes, requested, brought, arrival,
     )?;
-    let loaded = loading::load(&configured, source.as_deref(), &process.scripts, feeds)?;
+    let mut plan = Plan::new(&configured, wakes.len());
+    if replays {
+        plan = plan.of_base();
+    }
+    let loaded = loading::load(&plan, source.as_deref(), &process.scripts, feeds)?;
     if let Some(loaded) = loaded {
         let mut state = process.snapshots.state();
         (state.loaded, state.expired) = (loaded.keys, loaded.expired);

@@ -1,8 +1,9 @@
-//! Where a test kills the server: around the operations of the disk.
+//! Where a test kills the server, or has the disk fail: around the operations of the disk.
 //!
 //! In a build with debug assertions, `SHOAL_CRASH=<operation>:<n>` ends the process at the n-th operation of a
 //! kind, as `kill -9` would: `before-append`, `half-append`, `after-append`, and the same of `sync`, `create`,
-//! `rename`, `names` and `remove`. Otherwise the disk is used as it is.
+//! `rename`, `names` and `remove`. `fail-append:<n>` and its like have that operation, and the two after it, fail
+//! for want of room. Otherwise the disk is used as it is.
 
 use persist::storage::{Disk, Storage};
 use std::sync::Arc;
@@ -22,12 +23,15 @@ mod planted {
     use persist::storage::{Appending, Disk, Storage};
     use std::io::{self, Read};
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     struct Plan {
         operation: String,
-        left: AtomicU64,
+        left: AtomicI64,
     }
+
+    /// Operations in a row that fail.
+    const FAILURES: i64 = 3;
 
     fn crash() -> ! {
         // SAFETY: it ends this process.
@@ -52,7 +56,19 @@ mod planted {
             }
         }
 
-        fn around<T>(&self, what: &str, act: impl FnOnce() -> T) -> T {
+        /// An error if it is to fail.
+        fn check(&self, what: &str) -> io::Result<()> {
+            if self.operation.strip_prefix("fail-") == Some(what) {
+                let left = self.left.fetch_sub(1, Ordering::SeqCst);
+                if (2 - FAILURES..2).contains(&left) {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+            }
+            Ok(())
+        }
+
+        fn around<T>(&self, what: &str, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+            self.check(what)?;
             self.at("before", what);
             let done = act();
             self.at("after", what);
@@ -75,7 +91,7 @@ mod planted {
             let (operation, n) = plan.split_once(':')?;
             Some(Plan {
                 operation: operation.to_owned(),
-                left: AtomicU64::new(n.parse().ok()?),
+                left: AtomicI64::new(n.parse().ok()?),
             })
         });
         match plan {
@@ -129,6 +145,12 @@ mod planted {
 
     impl Appending for File {
         fn append(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+            if let Err(e) = self.plan.check("append") {
+                // As a disk that becomes full in the middle.
+                let bytes = pieces.concat();
+                self.file.append(&[&bytes[..bytes.len() / 2]])?;
+                return Err(e);
+            }
             self.plan.at("before", "append");
             if self.plan.is("half", "append") {
                 let bytes = pieces.concat();
