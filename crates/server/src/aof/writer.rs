@@ -54,6 +54,8 @@ pub struct Writer {
     bases: Vec<(Arc<Turn>, Result<Base, String>)>,
     /// The last turn that was reached, and whether it succeeded.
     reached: Option<(Arc<Turn>, bool)>,
+    /// Syncing fails: what has been written may not last.
+    unsynced: bool,
     ends: bool,
 }
 
@@ -86,6 +88,7 @@ pub fn start(
         synced: Instant::now(),
         bases: Vec::new(),
         reached: None,
+        unsynced: false,
         ends: false,
     };
     writer.settle_size();
@@ -280,7 +283,9 @@ impl Writer {
             thread::sleep(RETRY);
         }
         self.block.clear();
-        note_success(&self.process, log);
+        if !self.unsynced {
+            note_success(&self.process, log);
+        }
     }
 
     fn turn(&mut self, turn: &Arc<Turn>) {
@@ -293,6 +298,7 @@ impl Writer {
                 self.flush();
                 let synced = self.log.as_mut().map_or(Ok(()), Log::sync);
                 self.log = None;
+                self.unsynced = false;
                 self.process.aof.failing.store(false, Ordering::SeqCst);
                 synced
             }
@@ -429,7 +435,10 @@ impl Writer {
             );
         }
         match synced {
-            Ok(()) => note_success(&process, log),
+            Ok(()) => {
+                self.unsynced = false;
+                note_success(&process, log);
+            }
             Err(e) if hub.is_always() => {
                 log::error!(
                     "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {e}. \
@@ -438,6 +447,7 @@ impl Writer {
                 std::process::exit(1);
             }
             Err(e) => {
+                self.unsynced = true;
                 note_failure(&process, &e);
                 log::warn!("Fail to fsync the AOF file: {e}");
             }
