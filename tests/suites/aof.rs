@@ -624,7 +624,12 @@ fn writes_are_refused_while_the_log_cannot_be_written() {
         let server = setup(&directory, 1).start();
         let mut connection = loaded(&server);
         let keys = Value::Int(written + 1);
-        assert_eq!(connection.line_if_open("DBSIZE"), keys, "{operation} {}", server.log());
+        assert_eq!(
+            connection.line_if_open("DBSIZE"),
+            keys,
+            "{operation} {}",
+            server.log()
+        );
     }
 }
 

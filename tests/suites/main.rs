@@ -28,6 +28,7 @@ mod kill;
 mod latency;
 mod limits;
 mod list;
+mod migrate;
 mod monitor;
 mod notify;
 mod order;

@@ -2,6 +2,7 @@
 
 use crate::effect::{Effects, Word};
 use crate::error::Error;
+use crate::generic::migrate::Dial;
 use resp::number::parse_i64;
 use resp::{Args, Blob, Reply};
 use store::entry::NewValue;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub shards: usize,
     /// What is executed was logged earlier: times that it tells are right, whatever time it is.
     pub repeats: bool,
+    /// The way to other servers.
+    pub dial: Dial,
 }
 
 pub struct Context<'a> {

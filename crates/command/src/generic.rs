@@ -3,6 +3,7 @@
 
 pub mod dump;
 pub mod expire;
+pub mod migrate;
 pub mod object;
 pub mod rename;
 pub mod scan;

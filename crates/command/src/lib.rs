@@ -53,6 +53,7 @@ pub static FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     generic::COMMANDS,
     generic::dump::COMMANDS,
+    generic::migrate::COMMANDS,
     generic::expire::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,

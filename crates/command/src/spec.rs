@@ -121,6 +121,8 @@ pub enum Weight {
     Values,
     /// So many elements as the function says, which looks at keys without leaving a trace.
     Of(fn(&mut Context<'_>) -> usize),
+    /// It waits for another server, however little there is.
+    Outside,
 }
 
 /// What a call does with keys beyond those that it names at fixed places.

@@ -117,6 +117,7 @@ impl Default for Client {
                 shard: 0,
                 shards: 1,
                 repeats: false,
+                dial: crate::generic::migrate::nowhere,
             },
         }
     }

@@ -325,6 +325,7 @@ impl Core {
                 shard: me,
                 shards,
                 repeats: false,
+                dial: crate::dial::connect,
             },
             effects: Effects::default(),
             journal: Journal::default(),

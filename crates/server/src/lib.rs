@@ -14,6 +14,7 @@ pub mod cpu;
 pub mod cron;
 pub mod daemon;
 pub mod descriptors;
+pub mod dial;
 pub mod dispatch;
 pub mod driver;
 pub mod event_loop;

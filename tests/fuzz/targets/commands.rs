@@ -176,6 +176,7 @@ fn call(shard: &mut Shard, choices: &mut Choices<'_>) {
             shard: 0,
             shards: 1,
             repeats: false,
+            dial: command::generic::migrate::nowhere,
         },
     });
     let shown = || {

@@ -22,6 +22,7 @@ const SETTINGS: Settings = Settings {
     shard: 0,
     shards: 1,
     repeats: false,
+    dial: command::generic::migrate::nowhere,
 };
 
 static TABLE: LazyLock<Table<()>> = LazyLock::new(|| Table::new(FAMILIES, CONTAINERS, Vec::new()));

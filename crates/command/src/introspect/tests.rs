@@ -140,7 +140,7 @@ fn lists_are_filtered() {
     let dangerous = ask(" filterby aclcat DANGEROUS");
     assert_eq!(
         dangerous,
-        "*10|$7|pfdebug|$10|pfselftest|$4|sort|$7|sort_ro|$7|restore|$14|restore-asking|$4|keys|$7|flushdb|$8|flushall|$6|swapdb|"
+        "*11|$7|pfdebug|$10|pfselftest|$4|sort|$7|sort_ro|$7|restore|$14|restore-asking|$7|migrate|$4|keys|$7|flushdb|$8|flushall|$6|swapdb|"
     );
     for wrong in [
         " foo",

@@ -136,7 +136,8 @@ fn run_job(mut job: Box<Job>) -> Box<Done> {
 /// Whether calls of a command have to be asked at all.
 #[inline]
 pub fn may_be_heavy(core: &Core, entry: usize) -> bool {
-    core.shard.has_big && core.ways[entry].weighs
+    let way = &core.ways[entry];
+    way.weighs && (core.shard.has_big || way.outside)
 }
 
 /// Whether a call on this shard's keys is too much for it to wait for. It looks at the keys' values, so
@@ -151,6 +152,7 @@ pub fn is_heavy(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Ar
 fn elements(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Args<'_>) -> usize {
     match entry.spec.weight {
         Weight::Light => 0,
+        Weight::Outside => BIG,
         Weight::Values => {
             let mut elements = 0;
             let places = keys(core, entry, args);

@@ -38,6 +38,8 @@ pub struct Way {
     pub one: bool,
     /// A call may be too much for its shard to wait for.
     pub weighs: bool,
+    /// Its calls wait for other servers.
+    pub outside: bool,
     /// A call may wait for a key.
     pub blocks: bool,
     /// A call may take so long that it is timed by itself.
@@ -89,6 +91,7 @@ impl Way {
             blocks: entry.spec.blocking.is_some(),
             timed: !entry.spec.flags.has(Flags::FAST) && entry.spec.complexity != "O(1)",
             weighs: !matches!(entry.spec.weight, Weight::Light),
+            outside: matches!(entry.spec.weight, Weight::Outside),
         }
     }
 }

@@ -542,7 +542,8 @@ pub fn combine(core: &mut Core, tx: TxId, parts: Vec<(ShardId, Box<Parcel>)>, ti
         events: Vec::new(),
         effects: core.effects.apart(),
     };
-    if core.ways[entry.index].weighs && work.elements() >= BIG {
+    let way = &core.ways[entry.index];
+    if way.outside || way.weighs && work.elements() >= BIG {
         return aside::queue(core, aside::Whom::Transaction(tx), None, work);
     }
     let started = Ticks::now();
