@@ -125,6 +125,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     descriptors: Option<u64>,
     interrupted: bool,
+    early: bool,
 }
 
 impl Setup {
@@ -167,6 +168,12 @@ impl Setup {
         self
     }
 
+    /// It counts as started when it answers anything, and not when it has loaded what there is.
+    pub fn early(mut self) -> Setup {
+        self.early = true;
+        self
+    }
+
     /// On how many shards Shoal is to run, one unless said; the others have one thread anyway.
     pub fn shards(mut self, shards: usize) -> Setup {
         self.shards = shards;
@@ -197,7 +204,7 @@ impl Setup {
                 .spawn()
                 .map_err(|e| format!("{}: {e}", program.display()))?;
             let interruption = self.interrupted.then(|| Interruption::of(child.id()));
-            let answer = answers(&mut child, port);
+            let answer = answers(&mut child, port, self.early);
             drop(interruption);
             match answer {
                 Ok(()) => {
@@ -277,7 +284,7 @@ pub fn free_port() -> io::Result<u16> {
 }
 
 /// Waits until the child itself, and not somebody else on the port, answers PING.
-fn answers(child: &mut Child, port: u16) -> Result<(), String> {
+fn answers(child: &mut Child, port: u16, early: bool) -> Result<(), String> {
     let start = Instant::now();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     while start.elapsed() < START_PATIENCE {
@@ -289,10 +296,8 @@ fn answers(child: &mut Child, port: u16) -> Result<(), String> {
         }
         if let Ok(mut connection) = Connection::tcp(address)
             && connection.send(&["PING"]).is_ok()
-            && matches!(
-                connection.try_read(),
-                Ok(Value::Simple(_) | Value::Error(_))
-            )
+            && let Ok(answer @ (Value::Simple(_) | Value::Error(_))) = connection.try_read()
+            && (early || !answer.to_string().contains("LOADING"))
         {
             match child.try_wait() {
                 Ok(None) => return Ok(()),
@@ -383,6 +388,7 @@ impl Server {
             environment: Vec::new(),
             descriptors: None,
             interrupted: false,
+            early: false,
         }
     }
 

@@ -481,7 +481,7 @@ fn who_comes_while_the_log_is_read_is_told_so() {
         }
         end(server);
     }
-    let server = setup(&directory, SEVERAL).start();
+    let server = setup(&directory, SEVERAL).early().start();
     let mut connection = server.connect();
     let mut told = 0;
     until("the log to be executed", || {

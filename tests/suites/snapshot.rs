@@ -511,3 +511,49 @@ fn a_dump_shows_one_moment_of_all_shards() {
     assert_eq!(connection.line("SAVE"), Value::ok());
     check_moment(&dump, 0);
 }
+
+#[test]
+fn who_comes_while_a_dump_is_loaded_is_told_so() {
+    let directory = directory();
+    {
+        let server = setup(&directory, 1).start();
+        let mut connection = server.connect();
+        for i in 0..300 {
+            connection.line(&format!("SET key:{i} {i}"));
+        }
+        assert_eq!(connection.line("SAVE"), Value::ok());
+    }
+    let dump = directory.0.join("dump.rdb");
+    let content = fs::read(&dump).expect("it was written");
+    let slowly = || {
+        setup(&directory, SEVERAL)
+            .with("key-load-delay", "2000")
+            .with_words("save", &["1", "1"])
+            .early()
+    };
+    let told = "LOADING Redis is loading the dataset in memory";
+    {
+        let server = slowly().start();
+        let mut connection = server.connect();
+        assert_eq!(connection.line("PING"), Value::error(told));
+        assert_eq!(connection.line("GET key:1"), Value::error(told));
+        assert_eq!(connection.line("BGSAVE"), Value::error(told));
+        assert_eq!(info(&mut connection, "loading"), "1");
+        until("the dump to be loaded", || {
+            (connection.line("PING") != Value::error(told)).then_some(())
+        });
+        assert_eq!(connection.line("DBSIZE"), Value::Int(300));
+        assert_eq!(info(&mut connection, "loading"), "0");
+        assert_eq!(info(&mut connection, "rdb_changes_since_last_save"), "0");
+    }
+    // Told to end meanwhile, it ends, and saves nothing.
+    for end in ["TERM", "SHUTDOWN"] {
+        let mut server = slowly().start();
+        match end {
+            "TERM" => server.signal(libc::SIGTERM),
+            line => server.connect().send(&[line]).expect("sent"),
+        }
+        assert!(server.wait().success(), "{end}: {}", server.log());
+        assert_eq!(fs::read(&dump).expect("it is there"), content, "{end}");
+    }
+}

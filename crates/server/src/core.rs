@@ -14,6 +14,7 @@ use crate::config::{Config, PipelineOrder};
 use crate::control::Control;
 use crate::latency;
 use crate::listen::Listener;
+use crate::loading::Brought;
 use crate::monitor::Monitors;
 use crate::pause::Afloat;
 use crate::pubsub::PubSub;
@@ -44,6 +45,7 @@ use resp::{Args, Limits, Reply};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use store::access::Mode;
 use store::watch::Change;
@@ -255,8 +257,12 @@ pub struct Core {
     pub(crate) places: Vec<Placed>,
     /// Where gathering commands find the values that all shards have lent.
     pub desk: Shard,
-    /// The log that there was is being executed, and time stands still.
+    /// What there was is being loaded, and time stands still.
     pub loading: bool,
+    /// Keys that are loaded, as long as there are more.
+    pub brought: Option<Receiver<Brought>>,
+    /// It logs what it does, if it is to, and waits for the others to do so.
+    pub armed: bool,
     /// Time that a transaction has brought here, in Unix milliseconds.
     floor_ms: i64,
     /// Empty output buffers.
@@ -314,6 +320,8 @@ impl Core {
             places: Vec::new(),
             desk: Shard::new(config.databases(), seed),
             floor_ms: 0,
+            brought: None,
+            armed: false,
             loading: process.aof.phase.load(Ordering::SeqCst) == REPLAYING,
             spare: Spare::default(),
             shard: Shard::new(config.databases(), seed),

@@ -207,6 +207,7 @@ impl<D: Driver> EventLoop<D> {
             || !self.core.clients.dirty.is_empty()
             || !self.core.scripting.paused.is_empty()
             || self.core.save.is_some()
+            || self.core.brought.is_some()
             || journal::has_released(&self.core)
         {
             return Some(Duration::ZERO);

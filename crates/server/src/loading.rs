@@ -4,7 +4,8 @@
 //!   file ──► one thread reads, checks and decodes ──► batches ──► each shard puts its keys in place
 //! ```
 //!
-//! A shard serves nobody before the whole file has been read and its checksum was right.
+//! Who comes meanwhile is told that the server is loading. A shard serves nobody before the whole file has been
+//! read and its checksum was right.
 
 use crate::config::Config;
 use crate::core::Core;
@@ -19,8 +20,8 @@ use persist::{Batch, Event, Reader};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::{Limits, Shard};
 
 /// Keys of a batch, and batches that may wait for a shard.
@@ -53,6 +54,8 @@ pub struct Plan {
     limits: Limits,
     /// Keys whose time has come are left out.
     drops_expired: bool,
+    /// How long to rest after each key.
+    delay: Duration,
 }
 
 impl Plan {
@@ -63,6 +66,7 @@ impl Plan {
             databases: config.databases(),
             limits: config.limits(),
             drops_expired: true,
+            delay: Duration::from_micros(config.key_load_delay().try_into().unwrap_or(0)),
         }
     }
 
@@ -79,7 +83,7 @@ impl Plan {
         &self,
         path: &Path,
         shared: &Shared,
-        mut bring: impl FnMut(usize, Batch),
+        mut bring: impl FnMut(usize, Batch) -> Result<(), String>,
     ) -> Result<Loaded, String> {
         let file = File::open(path).map_err(|e| e.to_string())?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -109,11 +113,14 @@ impl Plan {
                         continue;
                     }
                     loaded.keys += 1;
+                    if !self.delay.is_zero() {
+                        std::thread::sleep(self.delay);
+                    }
                     let shard = self.placement.of(entry.key);
                     let batch = &mut batches[shard];
                     batch.push(db, entry);
                     if batch.len() >= BATCH {
-                        bring(shard, std::mem::take(batch));
+                        bring(shard, std::mem::take(batch))?;
                     }
                 }
                 Event::Function(code) => codes.push(code.to_vec()),
@@ -125,7 +132,7 @@ impl Plan {
         }
         loaded.end = reader.position();
         for (shard, batch) in batches.into_iter().enumerate() {
-            bring(shard, batch);
+            bring(shard, batch)?;
         }
         script::load_functions(shared, &codes)
             .map_err(|e| String::from_utf8_lossy(e.text()).into_owned())?;
@@ -146,8 +153,7 @@ pub fn dump(config: &Config) -> Option<PathBuf> {
     (!is_missing).then(|| path.into())
 }
 
-/// Reads a file, if there is one, and has the shards put its keys in place.
-/// They serve when this returns.
+/// Reads a file, if there is one, and brings the shards its keys.
 pub fn load(
     plan: &Plan,
     path: Option<&Path>,
@@ -157,8 +163,10 @@ pub fn load(
     let started = Instant::now();
     let mut loaded = None;
     if let Some(path) = path {
-        // A shard that has gone has said why.
-        let bring = |shard: usize, batch| _ = shards[shard].send(Brought::Keys(batch));
+        let bring = |shard: usize, batch| {
+            let sent = shards[shard].send(Brought::Keys(batch));
+            sent.map_err(|_| "the server ends".to_owned())
+        };
         let found = plan.read(path, shared, bring).map_err(|e| {
             format!(
                 "{}: {e}. The file is left as it is. Repair or remove it, or start with another \
@@ -180,15 +188,21 @@ pub fn load(
     Ok(loaded)
 }
 
-/// Puts keys in place until there are no more; false if the file was not good.
+/// How long keys are put in place before others are looked after, and how long new ones are waited for.
+const SLICE: Duration = Duration::from_millis(2);
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// Puts keys in place for a while; false when there are no more.
 pub fn receive(shard: &mut Shard, brought: &Receiver<Brought>) -> bool {
-    loop {
-        match brought.recv() {
+    let until = Instant::now() + SLICE;
+    while Instant::now() < until {
+        match brought.recv_timeout(PATIENCE) {
             Ok(Brought::Keys(mut batch)) => batch.put(shard),
-            Ok(Brought::End) => return true,
-            Err(_) => return false,
+            Err(RecvTimeoutError::Timeout) => return true,
+            Ok(Brought::End) | Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
+    true
 }
 
 /// The keys of a file take the place of all that this shard has.

@@ -74,15 +74,21 @@ pub fn run(
     title::show(&config);
     // Before the first connection is taken: who can connect can rely on it.
     leftovers.write_pid();
-    let begun = begin(config, &process, listeners, &wakes, &requested);
-    let (running, log) = begun.inspect_err(|_| leftovers.remove())?;
     std::thread::Builder::new()
         .name("signals".into())
         .spawn({
-            let process = Arc::clone(&process);
+            let (process, wakes) = (Arc::clone(&process), wakes.clone());
             move || watch_signals(&signals, &process.signal, &wakes)
         })
         .map_err(|e| format!("thread: {e}"))?;
+    let begun = begin(config, &process, listeners, &wakes, &requested);
+    let (running, log) = begun.inspect_err(|_| leftovers.remove())?;
+    let Some(log) = log else {
+        // It was told to end while it was loading.
+        join(running)?;
+        leftovers.remove();
+        return Ok(());
+    };
     log::info!("Ready to accept connections");
     supervisor.ready();
     if let Some(daemon) = daemon.take() {
@@ -113,31 +119,43 @@ pub fn run(
     Ok(())
 }
 
-/// Starts the shards and loads what there is; they serve when this returns. Answers the thread of the log too.
+/// Waits for the shards to end.
+fn join(running: Vec<Shard>) -> Result<(), String> {
+    for shard in running {
+        match shard.join() {
+            Ok(result) => result.map_err(|e| format!("event loop: {e}"))?,
+            Err(e) => return Err(format!("a shard has ended: {e}")),
+        }
+    }
+    Ok(())
+}
+
+/// Starts the shards and loads what there is; they serve when this returns. Answers the thread of the log too,
+/// unless the server was told to end.
 fn begin(
     config: Config,
     process: &Arc<Process>,
     listeners: Vec<Listener>,
     wakes: &[Wake],
     requested: &Arc<AtomicBool>,
-) -> Result<(Vec<Shard>, JoinHandle<()>), String> {
+) -> Result<(Vec<Shard>, Option<JoinHandle<()>>), String> {
     process.aof.set_wakes(wakes);
+    process.aof.state().enabled = config.appendonly();
     process.aof.set_fsync(config.appendfsync());
     let mut found = replay::find(&config)?;
     let source = replay::source(&config, found.as_ref());
     let replays = found.as_ref().is_some_and(replay::Found::may_have_commands);
     let (mut socket, mut arrival) = (None, None);
-    if replays {
+    let loads = replays || source.is_some();
+    if loads {
         process.aof.phase.store(REPLAYING, Ordering::SeqCst);
+    }
+    if replays {
         let (ours, theirs) = replay::connection().map_err(|e| format!("socket: {e}"))?;
         (socket, arrival) = (Some(ours), Some(theirs));
     }
     let (feeds, brought) = loading::channels(wakes.len());
     let configured = config.clone();
-    let ends = StopSignal {
-        requested: Arc::clone(requested),
-        wake: wakes[0].clone(),
-    };
     let running = start_shards(
         config, process, listeners, wakes, requested, brought, arrival,
     )?;
@@ -145,32 +163,42 @@ fn begin(
     if replays {
         plan = plan.of_base();
     }
-    let loaded = loading::load(&plan, source.as_deref(), &process.scripts, feeds)?;
-    if let Some(loaded) = loaded {
-        let mut state = process.snapshots.state();
-        (state.loaded, state.expired) = (loaded.keys, loaded.expired);
-        if let Some(found) = &mut found {
-            found.note_base(loaded.end);
+    let load = || {
+        let loaded = loading::load(&plan, source.as_deref(), &process.scripts, feeds)?;
+        if let Some(loaded) = loaded {
+            let mut state = process.snapshots.state();
+            (state.loaded, state.expired) = (loaded.keys, loaded.expired);
+            if let Some(found) = &mut found {
+                found.note_base(loaded.end);
+            }
         }
-    }
-    let log = match found {
-        None => {
-            let place = Place::of(&configured);
-            let storage = fault::storage(Arc::clone(&place.disk));
-            writer::start(process, place, storage, None).map_err(|e| format!("thread: {e}"))
+        // Commands come behind the keys.
+        while loads && process.aof.loaded.load(Ordering::SeqCst) < wakes.len() {
+            if requested.load(Ordering::Acquire) {
+                return Err("the server ends".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
-        Some(found) => found.replay(process, socket),
+        match found {
+            None => {
+                let place = Place::of(&configured);
+                let storage = fault::storage(Arc::clone(&place.disk));
+                writer::start(process, place, storage, None).map_err(|e| format!("thread: {e}"))
+            }
+            Some(found) => found.replay(process, socket),
+        }
     };
-    match log {
+    match load() {
         Ok(log) => {
-            if replays {
+            if loads {
                 replay::end(&process.aof);
             }
-            Ok((running, log))
+            Ok((running, Some(log)))
         }
+        Err(_) if requested.load(Ordering::Acquire) => Ok((running, None)),
         Err(why) => {
             // The shards run already.
-            ends.requested.store(true, Ordering::Release);
+            requested.store(true, Ordering::Release);
             wakes.iter().for_each(Wake::ring);
             for shard in running {
                 let _ = shard.join();
@@ -288,13 +316,9 @@ fn start_shard(start: Start) -> Result<Shard, String> {
             };
             let mut core = Core::new(config, process, stop.wake.clone(), node, seed);
             let _ = started.send(Ok(()));
-            if !loading::receive(&mut core.shard, &brought) {
-                return Ok(());
-            }
-            let changes = core.shard.changes();
-            core.process.snapshots.note_saved(core.me, changes);
             if core.loading {
                 core.settings.repeats = true;
+                core.brought = Some(brought);
             } else if core.config.appendonly() {
                 journal::switch_on(&mut core);
             }

@@ -784,7 +784,7 @@ pub fn look_after(core: &mut Core) {
     let denies = snapshots.denies_writes(&core.config) || process.aof.is_failing();
     core.special
         .set(crate::clients::Special::DENIES_WRITES, denies);
-    if core.me != 0 {
+    if core.me != 0 || core.loading {
         return;
     }
     let is_scheduled = snapshots.state().scheduled;
@@ -836,7 +836,8 @@ pub fn prepare_end(core: &mut Core, ending: Ending) -> Result<(), Error> {
         Ending::NoSave => false,
     };
     let process = Arc::clone(&core.process);
-    if process.snapshots.last().is_some() {
+    // What is not all there is not saved.
+    if process.snapshots.last().is_some() || core.loading {
         return Ok(());
     }
     let running = process.snapshots.state().running.clone();

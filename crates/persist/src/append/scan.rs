@@ -26,6 +26,9 @@ pub const LINE_MAX: usize = 127;
 const BEGIN: &[u8] = b"#B:";
 const END: &[u8] = b"#E:";
 
+/// Bytes up to the end of a block's first line: if a part of that is missing, there is nothing instead.
+const HEAD_MAX: usize = 64;
+
 /// Most words of a command, and bytes of a word.
 const WORDS_MAX: u64 = 1 << 30;
 const WORD_MAX: u64 = 1 << 40;
@@ -431,7 +434,7 @@ impl<R: Read> Scanner<R> {
         let mut behind = Behind {
             durable: 0,
             blocks: 0,
-            is_ours: self.buf.get(self.used) == Some(&0),
+            is_ours: self.buf[self.used..].iter().take(HEAD_MAX).any(|b| *b == 0),
         };
         let mut from = self.used;
         while let Some(at) = find(&self.buf[from..], FIRST) {

@@ -70,7 +70,8 @@ pub struct Hub {
     failing: AtomicBool,
     /// How far the start has come.
     pub phase: AtomicU8,
-    /// Shards that have begun to log.
+    /// Shards that have all keys that were brought to them, and those that have begun to log.
+    pub loaded: AtomicUsize,
     pub armed: AtomicUsize,
 }
 
@@ -203,6 +204,7 @@ impl Hub {
             always: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             phase: AtomicU8::new(SERVING),
+            loaded: AtomicUsize::new(0),
             armed: AtomicUsize::new(0),
         }
     }

@@ -368,11 +368,21 @@ pub fn end(hub: &Hub) {
 pub fn look_after(core: &mut Core) {
     let process = Arc::clone(&core.process);
     let hub = &process.aof;
+    if let Some(brought) = core.brought.take() {
+        if loading::receive(&mut core.shard, &brought) {
+            core.brought = Some(brought);
+            return;
+        }
+        hub.loaded.fetch_add(1, Ordering::SeqCst);
+    }
     if hub.phase.load(Ordering::SeqCst) == REPLAYING {
         return;
     }
-    if !core.effects.is_on() {
-        journal::switch_on(core);
+    if !core.armed {
+        core.armed = true;
+        if core.config.appendonly() {
+            journal::switch_on(core);
+        }
         let changes = core.shard.changes();
         process.snapshots.note_saved(core.me, changes);
         let armed = hub.armed.fetch_add(1, Ordering::SeqCst) + 1;

@@ -88,7 +88,7 @@ const RETRY_S: i64 = 5;
 
 /// Periodic, on the first shard: begins what is due.
 pub fn look_after(core: &mut Core) {
-    if core.me != 0 {
+    if core.me != 0 || core.loading {
         return;
     }
     let process = Arc::clone(&core.process);
@@ -124,7 +124,8 @@ pub fn look_after(core: &mut Core) {
 pub fn switch(core: &mut Core, on: bool) {
     let process = Arc::clone(&core.process);
     let enabled = process.aof.state().enabled;
-    if enabled == on {
+    // While it loads it is too early.
+    if enabled == on || core.loading {
         return;
     }
     if !on {

@@ -374,6 +374,8 @@ accessors! {
     /// Bytes.
     auto_aof_rewrite_min_size: u64 = "auto-aof-rewrite-min-size";
     aof_load_truncated: bool = "aof-load-truncated";
+    /// Microseconds that loading rests after each key, for tests.
+    key_load_delay: i64 = "key-load-delay";
     notify_keyspace_events: Notices = "notify-keyspace-events";
     /// Microseconds; 0: everything is logged, negative: nothing.
     slowlog_log_slower_than: i64 = "slowlog-log-slower-than";

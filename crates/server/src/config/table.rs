@@ -423,7 +423,7 @@ pub static DIRECTIVES: &[Directive] = &[
     // For debugging Redis; hidden there too.
     d("watchdog-period", NUMBER, "0", Anytime, DEBUGGING).hidden(),
     d("use-exit-on-panic", Switch, "no", Anytime, DEBUGGING).hidden(),
-    d("key-load-delay", int(i32::MIN as i64, I32), "0", Anytime, DEBUGGING).hidden(),
+    d("key-load-delay", int(i32::MIN as i64, I32), "0", Anytime, Supported).hidden(),
     d("rdb-key-save-delay", int(i32::MIN as i64, I32), "0", Anytime, DEBUGGING).hidden(),
     d("loading-process-events-interval-bytes", int(1024, I32), "524288", Anytime, DEBUGGING).hidden(),
 ];

@@ -334,7 +334,8 @@ fn reload(host: &mut Host<'_>) -> Outcome {
         let saved = save.map_or(Ok(()), |save| save.wait());
         let loaded = saved.and_then(|()| {
             plan.read(&path, &process.scripts, |shard, batch| {
-                keys[shard].push(batch)
+                keys[shard].push(batch);
+                Ok(())
             })
         });
         let finish: Finish = Box::new(move |core, reply| match loaded {
