@@ -660,3 +660,33 @@ fn with_always_an_error_of_the_disk_ends_the_server() {
         );
     }
 }
+
+/// A log of one file, as servers before Redis 7.0 have it: commands alone, or behind a dump.
+#[test]
+fn a_log_of_one_file_becomes_a_directory() {
+    let commands = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$3\r\nold\r\n$1\r\n1\r\n";
+    for with_dump in [false, true] {
+        let directory = directory();
+        let old = directory.0.join("appendonly.aof");
+        let mut content = Vec::new();
+        if with_dump {
+            let server = crate::snapshot::setup(&directory, 1).start();
+            let mut connection = server.connect();
+            connection.line("SET dumped 1");
+            assert_eq!(connection.line("SAVE"), Value::ok());
+            content = fs::read(directory.0.join("dump.rdb")).expect("it was written");
+        }
+        content.extend_from_slice(commands.as_bytes());
+        fs::write(&old, content).expect("it can be written");
+        for round in 0..3 {
+            let server = setup(&directory, SEVERAL).start();
+            let mut connection = loaded(&server);
+            assert_eq!(connection.line("GET old").string(), "1");
+            let dumped = connection.line("EXISTS dumped");
+            assert_eq!(dumped, Value::Int(with_dump.into()));
+            assert_eq!(connection.line("INCR rounds"), Value::Int(round + 1));
+            assert!(!old.exists());
+            end(server);
+        }
+    }
+}

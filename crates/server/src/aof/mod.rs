@@ -93,8 +93,8 @@ struct Functions {
 struct Policy {
     fsync: Fsync,
     has_log: bool,
-    /// Everything up to this epoch has been written, and synced if replies wait for it.
-    written: Epoch,
+    /// Everything up to this epoch counts as durable.
+    durable: Epoch,
 }
 
 /// One shard's place.
@@ -199,7 +199,7 @@ impl Hub {
             policy: Mutex::new(Policy {
                 fsync: Fsync::Everysec,
                 has_log: false,
-                written: 0,
+                durable: 0,
             }),
             always: AtomicBool::new(false),
             failing: AtomicBool::new(false),
@@ -242,7 +242,7 @@ impl Hub {
         let mut policy = locked(&self.policy);
         change(&mut policy);
         let always = policy.has_log && policy.fsync == Fsync::Always;
-        let durable = if always { policy.written } else { u64::MAX };
+        let durable = if always { policy.durable } else { u64::MAX };
         self.durable.store(durable, Ordering::SeqCst);
         self.always.store(always, Ordering::SeqCst);
         drop(policy);

@@ -238,19 +238,16 @@ impl Found {
         let answered = answers.join().map_err(|_| "the replay has ended")?;
         let end = end.map_err(|e| e.to_string())?;
         flushed?;
-        let (answers, errors) =
+        let (answers, errors, first) =
             answered.map_err(|e| format!("executing the append only file: {e}"))?;
-        if let Some(error) = errors.first() {
-            let error = String::from_utf8_lossy(error);
+        if let Some(error) = first {
+            let error = String::from_utf8_lossy(&error);
             if error.starts_with("ERR unknown command") || error.contains("wrong number of arg") {
                 return Err(format!(
                     "The append only file has a command that is none: {error}"
                 ));
             }
-            log::warn!(
-                "{} commands of the append only file failed, the first with: {error}",
-                errors.len()
-            );
+            log::warn!("{errors} commands of the append only file failed, the first with: {error}");
         }
         if answers != *commands {
             return Err(format!(
@@ -277,14 +274,15 @@ impl Answers {
         }
     }
 
-    /// How many there are up to the end, and the errors among them.
-    fn count(mut self) -> io::Result<(u64, Vec<Vec<u8>>)> {
-        let (mut count, mut errors) = (0, Vec::new());
+    /// How many there are up to the end, how many errors among them, and the first of those.
+    fn count(mut self) -> io::Result<(u64, u64, Option<Vec<u8>>)> {
+        let (mut count, mut errors, mut first) = (0, 0, None);
         while let Some(error) = self.next()? {
             count += 1;
-            errors.extend(error);
+            errors += u64::from(error.is_some());
+            first = first.or(error);
         }
-        Ok((count, errors))
+        Ok((count, errors, first))
     }
 
     /// Whether there is more; false at the end.

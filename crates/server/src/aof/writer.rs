@@ -47,8 +47,9 @@ pub struct Writer {
     epochs: BTreeMap<Epoch, Chunks>,
     /// The commands of the next block.
     block: Vec<u8>,
-    /// Everything up to this epoch has been written.
+    /// Everything up to this epoch has been written, and up to this one it counts as durable.
     written: Epoch,
+    durable: Epoch,
     synced: Instant,
     /// Bases that are written, for turns that may not have been reached.
     bases: Vec<(Arc<Turn>, Result<Base, String>)>,
@@ -85,6 +86,7 @@ pub fn start(
         epochs: BTreeMap::new(),
         block: Vec::new(),
         written: 0,
+        durable: 0,
         synced: Instant::now(),
         bases: Vec::new(),
         reached: None,
@@ -164,7 +166,12 @@ impl Writer {
 
     fn is_sync_due(&self) -> bool {
         let is_dirty = self.log.as_ref().is_some_and(|log| !log.is_synced());
-        is_dirty && self.hub().fsync() != Fsync::No && self.synced.elapsed() >= SYNC_EVERY
+        is_dirty
+            && match self.hub().fsync() {
+                Fsync::Always => !self.unsynced,
+                Fsync::Everysec => self.synced.elapsed() >= SYNC_EVERY,
+                Fsync::No => false,
+            }
     }
 
     fn hear(&mut self) {
@@ -414,7 +421,11 @@ impl Writer {
             Fsync::Everysec => self.synced.elapsed() >= SYNC_EVERY,
             Fsync::No => false,
         };
-        if log.is_synced() || !(is_due || self.ends) {
+        if log.is_synced() {
+            self.durable = self.written;
+            return;
+        }
+        if !is_due && !self.ends {
             return;
         }
         let is_busy = || {
@@ -422,6 +433,7 @@ impl Writer {
             rewrites || process.snapshots.state().in_background()
         };
         if !self.ends && process.control().config.no_appendfsync_on_rewrite() && is_busy() {
+            self.durable = self.written;
             return;
         }
         let began = Instant::now();
@@ -437,6 +449,7 @@ impl Writer {
         match synced {
             Ok(()) => {
                 self.unsynced = false;
+                self.durable = self.written;
                 note_success(&process, log);
             }
             Err(e) if hub.is_always() => {
@@ -456,10 +469,10 @@ impl Writer {
 
     /// Says what is durable.
     fn tell(&self) {
-        let (has_log, written) = (self.log.is_some(), self.written);
+        let (has_log, durable) = (self.log.is_some(), self.durable);
         self.hub().settle(|policy| {
             policy.has_log = has_log;
-            policy.written = written;
+            policy.durable = durable;
         });
     }
 

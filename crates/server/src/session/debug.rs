@@ -325,8 +325,13 @@ fn reload(host: &mut Host<'_>) -> Outcome {
     let save = saves
         .then(|| snapshot::begin(host.core, false))
         .transpose()?;
-    let plan = Plan::new(&host.core.config, host.core.placement.shards());
+    let mut plan = Plan::new(&host.core.config, host.core.placement.shards());
     let path = host.core.config.dbfilename().to_path_buf();
+    let logs = host.core.effects.is_on();
+    if logs {
+        // What has expired is still in the log.
+        plan = plan.of_base();
+    }
     let process = std::sync::Arc::clone(&host.core.process);
     let shards = host.core.placement.shards();
     host.core.tasks.start(host.client, move || {
@@ -341,6 +346,8 @@ fn reload(host: &mut Host<'_>) -> Outcome {
         let finish: Finish = Box::new(move |core, reply| match loaded {
             Ok(_) => {
                 loading::replace_all(core, keys);
+                // The log does not say what has come and gone with the file.
+                core.process.aof.state().scheduled |= logs;
                 reply.ok();
             }
             Err(why) => {
