@@ -234,7 +234,7 @@ fn the_tool_tells_what_a_dump_has() {
     let told = String::from_utf8_lossy(&good.stdout).into_owned();
     assert!(good.status.success(), "{told}");
     let types = "hash 2 list 2 set 4 stream 1 string 2007 zset 3";
-    for fact in ["in 2 databases", types, "is good."] {
+    for fact in ["format: 12 (Redis)", "in 2 databases", types, "is good."] {
         assert!(told.contains(fact), "{told}");
     }
     // Nobody listens any more, or what is said cannot be written down.
@@ -556,4 +556,27 @@ fn who_comes_while_a_dump_is_loaded_is_told_so() {
         assert!(server.wait().success(), "{end}: {}", server.log());
         assert_eq!(fs::read(&dump).expect("it is there"), content, "{end}");
     }
+}
+
+#[test]
+fn values_of_modules_are_refused_or_skipped() {
+    let directory = directory();
+    let mut dump = b"REDIS0011".to_vec();
+    // A module's value, of the newer kind, without content; then a string; and no checksum.
+    dump.extend(b"\x07\x01m\x81\x01\x02\x03\x04\x05\x06\x07\x08\x00");
+    dump.extend(b"\x00\x01k\x01v\xff\0\0\0\0\0\0\0\0");
+    fs::write(directory.0.join("dump.rdb"), dump).expect("it can be written");
+    let why = setup(&directory, SEVERAL).try_start().expect_err("refused");
+    assert!(why.contains("module"), "{why}");
+    let server = setup(&directory, SEVERAL)
+        .with("module-values", "skip")
+        .start();
+    let mut connection = server.connect();
+    assert_eq!(connection.line("GET k").string(), "v");
+    assert_eq!(connection.line("DBSIZE"), Value::Int(1));
+    assert!(
+        server
+            .log()
+            .contains("1 keys without elements, or of modules")
+    );
 }

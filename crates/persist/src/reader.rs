@@ -99,6 +99,11 @@ impl<R: Read> Reader<R> {
         self.version
     }
 
+    /// The name of the key that was begun last.
+    pub fn reading(&self) -> &[u8] {
+        self.name.bytes()
+    }
+
     /// Bytes read.
     pub fn position(&self) -> u64 {
         self.source.position()

@@ -3,6 +3,7 @@
 
 use persist::append::scan::Scanner;
 use persist::append::{self, Names};
+use persist::format::Dialect;
 use persist::storage::Disk;
 use persist::{Event, Reader};
 use std::collections::{BTreeMap, HashSet};
@@ -146,6 +147,16 @@ fn read_dump(path: &Path) -> Result<(String, u64), String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now_ms = now.unwrap_or_default().as_millis() as i64;
     let mut found = Found::default();
+    let version = reader.version();
+    let server = match version.dialect() {
+        Dialect::Redis => "Redis",
+        Dialect::Valkey => "Valkey",
+    };
+    let _ = writeln!(
+        found.facts,
+        "version of the format: {} ({server})",
+        version.number()
+    );
     let mut last = Vec::new();
     loop {
         let at = reader.position();
@@ -154,9 +165,14 @@ fn read_dump(path: &Path) -> Result<(String, u64), String> {
             Ok(Some(event)) => found.note(event, now_ms, &mut last),
             Err(e) => {
                 let last = String::from_utf8_lossy(&last).into_owned();
+                let name = String::from_utf8_lossy(reader.reading()).into_owned();
+                let reading = match name == last {
+                    true => String::new(),
+                    false => format!("\nin or behind key {name:?}"),
+                };
                 return Err(format!(
                     "{shown} is damaged: {e}\n\
-                     between bytes {at} and {}, behind {} good keys, the last of which is {last:?}",
+                     between bytes {at} and {}, behind {} good keys, the last of which is {last:?}{reading}",
                     reader.position(),
                     found.keys
                 ));

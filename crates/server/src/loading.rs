@@ -8,6 +8,7 @@
 //! read and its checksum was right.
 
 use crate::config::Config;
+use crate::config::settings::ModuleValues;
 use crate::core::Core;
 use crate::dispatch;
 use crate::remote::parcel::Parcel;
@@ -16,6 +17,7 @@ use crate::session::script;
 use engine::Placement;
 use engine::locks::{Mode, Want};
 use engine::tx::{Kind, Part, ShardId};
+use persist::reader::Modules;
 use persist::{Batch, Event, Reader};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -56,6 +58,7 @@ pub struct Plan {
     drops_expired: bool,
     /// How long to rest after each key.
     delay: Duration,
+    modules: Modules,
 }
 
 impl Plan {
@@ -66,6 +69,10 @@ impl Plan {
             databases: config.databases(),
             limits: config.limits(),
             drops_expired: true,
+            modules: match config.module_values() {
+                ModuleValues::Refuse => Modules::Refuse,
+                ModuleValues::Skip => Modules::Skip,
+            },
             delay: Duration::from_micros(config.key_load_delay().try_into().unwrap_or(0)),
         }
     }
@@ -88,7 +95,8 @@ impl Plan {
         let file = File::open(path).map_err(|e| e.to_string())?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now_ms = now.unwrap_or_default().as_millis() as i64;
-        let mut reader = Reader::new(file, self.limits).map_err(|e| e.to_string())?;
+        let reader = Reader::new(file, self.limits).map_err(|e| e.to_string())?;
+        let mut reader = reader.with_modules(self.modules);
         let mut batches: Vec<Batch> = (0..self.shards).map(|_| Batch::default()).collect();
         let mut loaded = Loaded::default();
         let mut codes = Vec::new();
@@ -129,6 +137,12 @@ impl Plan {
                 | Event::Resize { .. }
                 | Event::Slot { .. } => {}
             }
+        }
+        if reader.skipped() > 0 {
+            log::warn!(
+                "{} keys without elements, or of modules, were left out",
+                reader.skipped()
+            );
         }
         loaded.end = reader.position();
         for (shard, batch) in batches.into_iter().enumerate() {

@@ -96,6 +96,14 @@ choice! {
 }
 
 choice! {
+    /// What becomes of a dump's values of modules, which are not here.
+    ModuleValues {
+        Refuse = "refuse",
+        Skip = "skip",
+    }
+}
+
+choice! {
     /// Which clients may use a dangerous feature.
     Access {
         No = "no",
@@ -363,6 +371,7 @@ accessors! {
     dbfilename: &Path = "dbfilename";
     stop_writes_on_bgsave_error: bool = "stop-writes-on-bgsave-error";
     rdbcompression: bool = "rdbcompression";
+    module_values: ModuleValues = "module-values";
     appendonly: bool = "appendonly";
     appendfilename: &[u8] = "appendfilename";
     /// In the working directory.

@@ -9,7 +9,8 @@ use super::kind::Empty;
 use super::kind::Kind::{self, *};
 use super::kind::MAX_SIZE;
 use super::settings::{
-    Access, BusyReplyScope, EvictionPolicy, Fsync, LogLevel, PipelineOrder, Supervised,
+    Access, BusyReplyScope, EvictionPolicy, Fsync, LogLevel, ModuleValues, PipelineOrder,
+    Supervised,
 };
 use super::special;
 
@@ -310,6 +311,7 @@ pub static DIRECTIVES: &[Directive] = &[
     d("dbfilename", checked!(special::dump_file_name, kept), "dump.rdb", Guarded, Supported),
     d("stop-writes-on-bgsave-error", Switch, "yes", Anytime, Supported),
     d("rdbcompression", Switch, "yes", Anytime, Supported),
+    d("module-values", Choice(ModuleValues::NAMES), "refuse", Anytime, Supported),
     d("rdbchecksum", Switch, "yes", AtStart, NoEffect("dumps are always summed up and checked")),
     d("rdb-version-check", Choice(&["strict", "relaxed"]), "strict", Anytime, NoEffect("dumps of unknown versions are always refused")),
     d("rdb-save-incremental-fsync", Switch, "yes", Anytime, NoEffect("dumps are always synced as they grow")),
