@@ -47,9 +47,9 @@ const AFLOAT_MAX: usize = 16 << 20;
 const SYNC_EVERY: u64 = 32 << 20;
 
 /// Shortest and longest slice of a cut in one pass of the loop, and its share of the pass.
-const SLICE_MIN: Duration = Duration::from_micros(100);
+const SLICE_MIN: Duration = Duration::from_micros(50);
 const SLICE_MAX: Duration = Duration::from_millis(1);
-const SLICE_SHARE: u32 = 4;
+const SLICE_SHARE: u32 = 8;
 
 /// Steps of a cut between two looks at the clock.
 const STEPS: usize = 8;

@@ -52,14 +52,55 @@ struct Walk {
     cursor: u64,
     done: bool,
     /// Hashes of keys behind the cursor that are handed over, or were not there.
-    noted: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    noted: Noted,
 }
 
-/// What is kept are hashes, and keyed ones.
+/// Hashes, in many small sets by their first bits: none is ever so large that growing it is felt, and those
+/// that the walk has passed go.
 #[derive(Default)]
-struct AsItIs(u64);
+struct Noted {
+    parts: Vec<HashSet<u64, BuildHasherDefault<Spread>>>,
+    len: usize,
+}
 
-impl Hasher for AsItIs {
+impl Noted {
+    const BITS: u32 = 12;
+
+    fn part(hash: u64) -> usize {
+        (hash >> (64 - Self::BITS)) as usize
+    }
+
+    /// Notes a hash; false if it was noted.
+    fn insert(&mut self, hash: u64) -> bool {
+        if self.parts.is_empty() {
+            self.parts.resize_with(1 << Self::BITS, HashSet::default);
+        }
+        let is_new = self.parts[Self::part(hash)].insert(hash);
+        self.len += usize::from(is_new);
+        is_new
+    }
+
+    fn contains(&self, hash: u64) -> bool {
+        self.len > 0 && self.parts[Self::part(hash)].contains(&hash)
+    }
+
+    /// Forgets what stands before a cursor; up to `from` that has been done.
+    fn forget(&mut self, from: u64, to: u64) {
+        let part = |cursor: u64| Self::part(cursor << (64 - CURSOR_BITS));
+        if self.len > 0 && part(from) < part(to) {
+            for part in &mut self.parts[part(from)..part(to)] {
+                self.len -= part.len();
+                *part = HashSet::default();
+            }
+        }
+    }
+}
+
+/// What is kept are hashes, and keyed ones; but those of a set begin alike.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
@@ -67,7 +108,7 @@ impl Hasher for AsItIs {
     }
 
     fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+        self.0 = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
     fn finish(&self) -> u64 {
@@ -89,7 +130,7 @@ impl Shard {
             detached: None,
             cursor: 0,
             done: self.is_empty(db),
-            noted: HashSet::default(),
+            noted: Noted::default(),
         };
         let databases = 0..self.spaces.len();
         self.cut = Some(Box::new(Cut {
@@ -131,7 +172,7 @@ impl Shard {
                 let item = item(entry);
                 let hash = self.key(item.key()).hash;
                 // Those before the cursor are met again when the table has shrunk.
-                if place(hash) < from || !noted.is_empty() && noted.contains(&hash) {
+                if place(hash) < from || noted.contains(hash) {
                     return;
                 }
                 match now.filter(|_| self.has_big && item.elements() >= BIG) {
@@ -145,8 +186,9 @@ impl Shard {
             });
             walk.cursor = next;
             walk.done = next == 0;
-            if walk.done {
-                walk.noted = HashSet::default();
+            match walk.done {
+                true => walk.noted = Noted::default(),
+                false => walk.noted.forget(from, next),
             }
             match detached {
                 Some(table) if walk.done => self.trash.add_table(table),
