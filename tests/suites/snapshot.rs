@@ -539,6 +539,8 @@ fn who_comes_while_a_dump_is_loaded_is_told_so() {
         assert_eq!(connection.line("GET key:1"), Value::error(told));
         assert_eq!(connection.line("BGSAVE"), Value::error(told));
         assert_eq!(info(&mut connection, "loading"), "1");
+        let size = info(&mut connection, "loading_total_bytes");
+        assert_eq!(size, content.len().to_string());
         until("the dump to be loaded", || {
             (connection.line("PING") != Value::error(told)).then_some(())
         });

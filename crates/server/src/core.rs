@@ -14,7 +14,7 @@ use crate::config::{Config, PipelineOrder};
 use crate::control::Control;
 use crate::latency;
 use crate::listen::Listener;
-use crate::loading::Brought;
+use crate::loading::{Brought, Progress};
 use crate::monitor::Monitors;
 use crate::pause::Afloat;
 use crate::pubsub::PubSub;
@@ -89,6 +89,7 @@ pub struct Process {
     pub log_ids: commandlog::Ids,
     pub snapshots: Snapshots,
     pub aof: Hub,
+    pub progress: Progress,
     /// Shards on which nothing is under way any more, when the server ends.
     pub quiet: AtomicUsize,
     /// The signal that asks the server to end; 0 while there is none.
@@ -112,6 +113,7 @@ impl Process {
             log_ids: commandlog::Ids::default(),
             snapshots: Snapshots::new(shards),
             aof: Hub::new(shards),
+            progress: Progress::default(),
             quiet: AtomicUsize::new(0),
             signal: AtomicI32::new(0),
         }

@@ -14,6 +14,7 @@ use crate::dispatch;
 use crate::remote::parcel::Parcel;
 use crate::scripting::Shared;
 use crate::session::script;
+use crate::snapshot::now_s;
 use engine::Placement;
 use engine::locks::{Mode, Want};
 use engine::tx::{Kind, Part, ShardId};
@@ -22,6 +23,7 @@ use persist::{Batch, Event, Reader};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::{Limits, Shard};
@@ -45,6 +47,28 @@ pub struct Loaded {
     pub expired: u64,
     /// Bytes of the file up to the end of the dump.
     pub end: u64,
+}
+
+/// How far loading has come, for INFO. Times are Unix seconds.
+#[derive(Default)]
+pub struct Progress {
+    pub started: AtomicI64,
+    /// Bytes of all files, and those that have been read.
+    pub total: AtomicU64,
+    pub done: AtomicU64,
+}
+
+impl Progress {
+    /// Loading begins, of files that have so many bytes.
+    pub fn begin(&self, total: u64) {
+        self.started.store(now_s(), Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// So much of the files is behind it.
+    pub fn reach(&self, bytes: u64) {
+        self.done.store(bytes, Ordering::Relaxed);
+    }
 }
 
 /// What is needed to know where keys belong, and how they are laid out.
@@ -90,6 +114,7 @@ impl Plan {
         &self,
         path: &Path,
         shared: &Shared,
+        progress: &Progress,
         mut bring: impl FnMut(usize, Batch) -> Result<(), String>,
     ) -> Result<Loaded, String> {
         let file = File::open(path).map_err(|e| e.to_string())?;
@@ -129,6 +154,7 @@ impl Plan {
                     batch.push(db, entry);
                     if batch.len() >= BATCH {
                         bring(shard, std::mem::take(batch))?;
+                        progress.reach(reader.position());
                     }
                 }
                 Event::Function(code) => codes.push(code.to_vec()),
@@ -172,6 +198,7 @@ pub fn load(
     plan: &Plan,
     path: Option<&Path>,
     shared: &Shared,
+    progress: &Progress,
     shards: Vec<SyncSender<Brought>>,
 ) -> Result<Option<Loaded>, String> {
     let started = Instant::now();
@@ -181,7 +208,7 @@ pub fn load(
             let sent = shards[shard].send(Brought::Keys(batch));
             sent.map_err(|_| "the server ends".to_owned())
         };
-        let found = plan.read(path, shared, bring).map_err(|e| {
+        let found = plan.read(path, shared, progress, bring).map_err(|e| {
             format!(
                 "{}: {e}. The file is left as it is. Repair or remove it, or start with another \
                  dbfilename or dir.",

@@ -163,8 +163,11 @@ fn begin(
     if replays {
         plan = plan.of_base();
     }
+    let progress = &process.progress;
+    progress.begin(replay::bytes(source.as_deref(), found.as_ref()));
     let load = || {
-        let loaded = loading::load(&plan, source.as_deref(), &process.scripts, feeds)?;
+        let path = source.as_deref();
+        let loaded = loading::load(&plan, path, &process.scripts, progress, feeds)?;
         if let Some(loaded) = loaded {
             let mut state = process.snapshots.state();
             (state.loaded, state.expired) = (loaded.keys, loaded.expired);

@@ -15,7 +15,7 @@ use super::{ARMING, Hub, Place, REPLAYING, SERVING, fault, writer};
 use crate::clients::{Peer, Special};
 use crate::config::Config;
 use crate::core::{Arrival, Core, Process};
-use crate::loading;
+use crate::loading::{self, Progress};
 use command::Error;
 use persist::aof::Manifest;
 use persist::append::scan::Unit;
@@ -188,7 +188,7 @@ impl Found {
         let mut end = End::default();
         if let Some(socket) = socket {
             let mut commands = 0;
-            end = self.feed(socket, &mut commands)?;
+            end = self.feed(socket, &process.progress, &mut commands)?;
             log::info!(
                 "DB loaded from append only file: {:.3} seconds, {commands} commands",
                 started.elapsed().as_secs_f64()
@@ -217,15 +217,27 @@ impl Found {
         writer::start(process, place, storage, Some(log)).map_err(|e| format!("thread: {e}"))
     }
 
-    fn feed(&self, socket: UnixStream, commands: &mut u64) -> Result<End, String> {
+    fn feed(
+        &self,
+        socket: UnixStream,
+        progress: &Progress,
+        commands: &mut u64,
+    ) -> Result<End, String> {
         let reading = socket.try_clone().map_err(|e| e.to_string())?;
         let answers = thread::Builder::new()
             .name("replay".into())
             .spawn(move || Answers::new(reading).count())
             .map_err(|e| format!("thread: {e}"))?;
         let mut to = BufWriter::with_capacity(256 << 10, &socket);
+        let (mut before, mut last) = (progress.done.load(Ordering::Relaxed), 0);
         let end = self.read(|unit| {
             *commands += unit.count as u64;
+            if unit.end < last {
+                // The next file begins.
+                before += last;
+            }
+            last = unit.end;
+            progress.reach(before + last);
             let written = unit
                 .commands
                 .iter()
@@ -396,6 +408,17 @@ pub fn look_after(core: &mut Core) {
         core.tick();
         core.clients.unmark_all(Special::LOADING);
     }
+}
+
+/// Bytes of all that is to be loaded.
+pub fn bytes(source: Option<&Path>, found: Option<&Found>) -> u64 {
+    let len = |path: PathBuf| fs::metadata(path).map_or(0, |meta| meta.len());
+    let increments = found.into_iter().flat_map(|found| {
+        let files = found.manifest.increments.iter();
+        files.map(|file| found.place.disk.path(&append::name_of(file)))
+    });
+    let files = source.map(Path::to_path_buf).into_iter().chain(increments);
+    files.map(len).sum()
 }
 
 /// What is loaded before the shards run: the base of the log, or the dump.

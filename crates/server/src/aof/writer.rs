@@ -95,6 +95,11 @@ pub fn start(
     };
     writer.settle_size();
     writer.tell();
+    {
+        // Growth counts from here on.
+        let mut state = process.aof.state();
+        state.base_size = state.size;
+    }
     let thread = thread::Builder::new().name("log".into());
     let thread = thread.spawn(move || writer.run())?;
     let _ = process.aof.thread.set(thread.thread().clone());

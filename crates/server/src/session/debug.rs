@@ -7,7 +7,7 @@
 
 use crate::config::kind::{Kind, Mode, Value};
 use crate::core::{Core, Host, HostHandler};
-use crate::loading::{self, Plan};
+use crate::loading::{self, Plan, Progress};
 use crate::remote::survey::{self, Finding, Findings, Question, Topic, Whom};
 use crate::snapshot;
 use crate::tasks::Finish;
@@ -338,10 +338,15 @@ fn reload(host: &mut Host<'_>) -> Outcome {
         let mut keys: Vec<Vec<persist::Batch>> = (0..shards).map(|_| Vec::new()).collect();
         let saved = save.map_or(Ok(()), |save| save.wait());
         let loaded = saved.and_then(|()| {
-            plan.read(&path, &process.scripts, |shard, batch| {
-                keys[shard].push(batch);
-                Ok(())
-            })
+            plan.read(
+                &path,
+                &process.scripts,
+                &Progress::default(),
+                |shard, batch| {
+                    keys[shard].push(batch);
+                    Ok(())
+                },
+            )
         });
         let finish: Finish = Box::new(move |core, reply| match loaded {
             Ok(_) => {

@@ -19,6 +19,7 @@ use command::{Effect, Flags, Outcome, Spec};
 use engine::Scope;
 use resp::Args;
 use std::fmt::{Display, Write as _};
+use std::sync::atomic::Ordering::Relaxed;
 
 static INFO: Spec = Spec {
     name: "info",
@@ -325,9 +326,32 @@ fn memory_section(page: &mut Page<'_>) {
     page.line("lazyfreed_objects", freed);
 }
 
+/// How far loading has come.
+fn loading(page: &mut Page<'_>) {
+    let progress = &page.core.process.progress;
+    let (started, total) = (progress.started.load(Relaxed), progress.total.load(Relaxed));
+    let done = progress.done.load(Relaxed).min(total);
+    let share = done as f64 / total.max(1) as f64;
+    let took = (snapshot::now_s() - started).max(0) as f64;
+    // As if the rest went as fast.
+    let left = if share > 0.0 {
+        took / share - took
+    } else {
+        1.0
+    };
+    page.line("loading_start_time", started);
+    page.line("loading_total_bytes", total);
+    page.line("loading_loaded_bytes", done);
+    page.line("loading_loaded_perc", format_args!("{:.2}", share * 100.0));
+    page.line("loading_eta_seconds", left as i64);
+}
+
 fn persistence(page: &mut Page<'_>) {
     let changes = page.report.changes;
     page.line("loading", u8::from(page.core.loading));
+    if page.core.loading {
+        loading(page);
+    }
     page.line("async_loading", 0);
     page.line("rdb_changes_since_last_save", changes);
     let state = page.core.process.snapshots.state().clone();
