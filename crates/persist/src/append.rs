@@ -285,9 +285,7 @@ impl Log {
     ) -> io::Result<Log> {
         let seq = manifest.next_increment();
         let name = names.increment(seq);
-        let mut file = storage.create(&name)?;
-        file.sync()?;
-        storage.sync_names()?;
+        let file = empty(&*storage, &name)?;
         if unnamed {
             // What an older log had is not the beginning of this one.
             let old = manifest
@@ -372,9 +370,7 @@ impl Log {
         self.sync()?;
         let seq = self.manifest.next_increment();
         let name = self.names.increment(seq);
-        let mut file = self.storage.create(&name)?;
-        file.sync()?;
-        self.storage.sync_names()?;
+        let file = empty(&*self.storage, &name)?;
         let mut manifest = self.manifest.clone();
         manifest.increments.push(named(name, seq));
         if !self.unnamed {
@@ -430,6 +426,14 @@ impl Log {
         // It names files that have gone, which harms nobody.
         let _ = self.publish(&self.manifest);
     }
+}
+
+/// A new file, which is there for good.
+fn empty(storage: &dyn Storage, name: &str) -> io::Result<Box<dyn Appending>> {
+    let mut file = storage.create(name)?;
+    file.sync()?;
+    storage.sync_names()?;
+    Ok(file)
 }
 
 /// Replaces the manifest.

@@ -43,6 +43,17 @@ pub enum Planted {
     NameSync,
 }
 
+/// Which of so many operations have come about: those up to some moment, or any.
+fn kept(operations: usize, dice: &mut Dice) -> Vec<bool> {
+    let until = dice.below(operations as u64 + 1) as usize;
+    let in_order = dice.chance(50);
+    let kept = (0..operations).map(|i| match in_order {
+        true => i < until,
+        false => dice.chance(50),
+    });
+    kept.collect()
+}
+
 enum Write {
     Put { at: usize, bytes: Vec<u8> },
     Cut(usize),
@@ -70,13 +81,8 @@ impl File {
     /// What is left of it without power.
     fn after_loss(&self, dice: &mut Dice) -> Vec<u8> {
         let mut content = self.durable.clone();
-        let until = dice.below(self.pending.len() as u64 + 1) as usize;
-        let in_order = dice.chance(50);
-        for (i, write) in self.pending.iter().enumerate() {
-            let kept = match in_order {
-                true => i < until,
-                false => dice.chance(50),
-            };
+        let kept = kept(self.pending.len(), dice);
+        for (write, kept) in self.pending.iter().zip(kept) {
             if kept {
                 File::write(&mut content, write);
             } else if let Write::Put { at, bytes } = write
@@ -197,13 +203,8 @@ impl Simulated {
     pub fn after_loss(&self, dice: &mut Dice) -> Simulated {
         let state = self.state();
         let mut names = state.durable.clone();
-        let until = dice.below(state.pending.len() as u64 + 1) as usize;
-        let in_order = dice.chance(50);
-        for (i, naming) in state.pending.iter().enumerate() {
-            let kept = match in_order {
-                true => i < until,
-                false => dice.chance(50),
-            };
+        let kept = kept(state.pending.len(), dice);
+        for (naming, kept) in state.pending.iter().zip(kept) {
             if kept {
                 name(&mut names, naming);
             }
