@@ -246,6 +246,10 @@ impl Setup {
         command.args(["--enable-debug-command", "yes"]);
         if self.program.is_shoal() {
             command.args(["--shards", &self.shards.to_string()]);
+            // Everything can be tested with a log, too.
+            if let Ok(fsync) = std::env::var("SHOAL_TEST_LOG") {
+                command.args(["--appendonly", "yes", "--appendfsync", &fsync]);
+            }
         }
         for (name, words) in &self.directives {
             command.arg(format!("--{name}")).args(words);

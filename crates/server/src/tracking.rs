@@ -527,7 +527,11 @@ fn redirect(core: &mut Core, redirected: Redirected) {
         return core.node.send_reply(home, Answer::Notice(notice));
     };
     let sender = Sender { conn, client };
-    if is_at_work(core, sender) {
+    let subscriptions = core.clients.get(conn).map(|c| &c.session.subscriptions);
+    let unconfirmed = subscriptions.and_then(|s| s.as_ref());
+    // A message has to come behind the confirmation of what it is a message for.
+    let is_early = unconfirmed.is_some_and(|s| !s.confirmation.is_empty());
+    if is_early || is_at_work(core, sender) {
         return core.tracking.late.push(Notice::Redirected(redirected));
     }
     if let Some(client) = take(core, sender) {

@@ -40,7 +40,7 @@ use std::time::Duration;
 use turn::{Message, Turn};
 
 /// Bytes that the shards have handed on and that are not written, beyond which they wait for the disk.
-const BACKLOG_MAX: usize = 256 << 20;
+const BACKLOG_MAX: usize = 64 << 20;
 
 /// What all shards and the thread of the log have in common.
 pub struct Hub {

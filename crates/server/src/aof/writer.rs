@@ -295,6 +295,7 @@ impl Writer {
             thread::sleep(RETRY);
         }
         self.block.clear();
+        self.block.shrink_to(2 * BLOCK);
         if !self.unsynced {
             note_success(&self.process, log);
         }
