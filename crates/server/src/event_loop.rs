@@ -513,10 +513,16 @@ impl<D: Driver> EventLoop<D> {
     }
 
     /// Keeps replies until what they show is durable.
-    fn hold(&mut self, conn: ConnId, output: Output) {
+    fn hold(&mut self, conn: ConnId, mut output: Output) {
         let epoch = journal::seen(&self.core);
         if let Some(client) = self.core.clients.get_mut(conn) {
-            client.outbox.push_back((epoch, output));
+            match client.outbox.back_mut() {
+                Some((last, before)) if *last == epoch && before.takes(&output) => {
+                    before.buffer.append(&mut output.buffer);
+                    self.core.spare.put(output.buffer);
+                }
+                _ => client.outbox.push_back((epoch, output)),
+            }
             if client.outbox_len() >= OUTPUT_HIGH && client.held.is_none() {
                 client.held = Some(Held::Output);
             }

@@ -1,7 +1,7 @@
 //! The process around the shards: start, signals, end.
 
 use crate::aof::turn::Message;
-use crate::aof::{Place, REPLAYING, fault, journal, replay, writer};
+use crate::aof::{Place, REPLAYING, fault, replay, writer};
 use crate::background::Background;
 use crate::config::{Config, LoadError, Supervised};
 use crate::control::Control;
@@ -146,7 +146,8 @@ fn begin(
     let source = replay::source(&config, found.as_ref());
     let replays = found.as_ref().is_some_and(replay::Found::may_have_commands);
     let (mut socket, mut arrival) = (None, None);
-    let loads = replays || source.is_some();
+    // With a log nobody is served before it can be written.
+    let loads = replays || source.is_some() || config.appendonly();
     if loads {
         process.aof.phase.store(REPLAYING, Ordering::SeqCst);
     }
@@ -322,8 +323,6 @@ fn start_shard(start: Start) -> Result<Shard, String> {
             if core.loading {
                 core.settings.repeats = true;
                 core.brought = Some(brought);
-            } else if core.config.appendonly() {
-                journal::switch_on(&mut core);
             }
             if let Some(arrival) = arrival {
                 core.process.connections[core.me].fetch_add(1, Ordering::Relaxed);

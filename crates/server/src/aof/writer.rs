@@ -101,9 +101,7 @@ pub fn start(
         state.base_size = state.size;
     }
     let thread = thread::Builder::new().name("log".into());
-    let thread = thread.spawn(move || writer.run())?;
-    let _ = process.aof.thread.set(thread.thread().clone());
-    Ok(thread)
+    thread.spawn(move || writer.run())
 }
 
 impl Writer {
@@ -112,6 +110,8 @@ impl Writer {
     }
 
     fn run(mut self) {
+        // Before it says for the first time that it wants to be woken.
+        let _ = self.process.aof.thread.set(thread::current());
         loop {
             self.wait();
             self.hear();

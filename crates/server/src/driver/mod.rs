@@ -41,6 +41,9 @@ pub enum Event<'a> {
     Readable,
 }
 
+/// Bytes up to which outputs are joined.
+const JOINED_MAX: usize = 64 * 1024;
+
 /// What is to be sent: a buffer, and shared bytes that stand between its parts.
 pub struct Output {
     pub buffer: Vec<u8>,
@@ -54,6 +57,12 @@ impl Output {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether another output is better sent as a part of this one.
+    pub fn takes(&self, other: &Output) -> bool {
+        let bytes = self.buffer.len() + other.buffer.len();
+        self.splices.is_empty() && other.splices.is_empty() && bytes <= JOINED_MAX
     }
 
     /// The parts in the order in which they are sent, without empty ones.
