@@ -117,6 +117,14 @@ fn what_was_logged_is_there_on_any_number_of_shards() {
         if i > 0 {
             assert_eq!(digest(&mut connection), want, "{shards} shards");
             assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
+            let Value::Array(consumers) = connection.line("XINFO CONSUMERS stream group") else {
+                panic!("XINFO answers an array");
+            };
+            assert!(!consumers.is_empty());
+            for consumer in consumers {
+                let idle = consumer.items()[5].int();
+                assert!(idle < 1_000_000_000, "idle for {idle} ms");
+            }
         } else {
             let loaded = connection.call(&["FUNCTION", "LOAD", LIBRARY]);
             assert_eq!(loaded.string(), "lib");
@@ -629,6 +637,12 @@ fn writes_are_refused_while_the_log_cannot_be_written() {
             (reply == Value::ok()).then_some(())
         });
         assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
+        if operation.contains("sync") {
+            until("a rewrite", || {
+                (info(&mut connection, "aof_rewrites") != "0").then_some(())
+            });
+            rewritten(&mut connection);
+        }
         end(server);
         let server = setup(&directory, 1).start();
         let mut connection = loaded(&server);

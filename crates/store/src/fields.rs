@@ -63,6 +63,11 @@ pub struct SweptFields {
 }
 
 impl Shard {
+    /// Hashes of a database with fields that expire.
+    pub fn timed_hashes(&self, db: usize) -> usize {
+        self.spaces[db].fields.by_key.len()
+    }
+
     /// Removes fields of hashes of `db` whose time has come, and hashes that have no other, after looking
     /// at about `budget` fields. A hash goes only if `may_go` says so of the hash of its key.
     pub fn sweep_fields_step(

@@ -126,7 +126,8 @@ pub struct Shard {
     pub(crate) trash: Trash,
     hasher: RandomState,
     now_ms: i64,
-    is_stopped: bool,
+    /// What time it is while `now_ms` stands still.
+    stopped_ms: Option<i64>,
     stamp: Stamp,
     mode: Mode,
     /// Look-ups leave no access stamp: the client asked for NO-TOUCH.
@@ -293,7 +294,7 @@ impl Shard {
             trash: Trash::default(),
             hasher: RandomState::with_seeds(seed[0], seed[1], seed[2], seed[3]),
             now_ms: 0,
-            is_stopped: false,
+            stopped_ms: None,
             stamp: Stamp::new(Mode::Lru, 0),
             mode: Mode::Lru,
             no_touch: false,
@@ -326,7 +327,7 @@ impl Shard {
 
     /// Sets the time, in Unix milliseconds, until the next call.
     pub fn set_now(&mut self, now_ms: i64) {
-        if now_ms != self.now_ms && !self.is_stopped {
+        if now_ms != self.now_ms && self.stopped_ms.is_none() {
             self.now_ms = now_ms;
             self.stamp = Stamp::new(self.mode, now_ms);
         }
@@ -335,13 +336,18 @@ impl Shard {
     /// Has time stand still, so that nothing expires; keys that are used are stamped with this time.
     pub fn stop_time(&mut self, now_ms: i64) {
         self.now_ms = 1;
-        self.is_stopped = true;
+        self.stopped_ms = Some(now_ms);
         self.stamp = Stamp::new(self.mode, now_ms);
     }
 
     /// Ends that.
     pub fn resume_time(&mut self) {
-        self.is_stopped = false;
+        self.stopped_ms = None;
+    }
+
+    /// What time it is, also while time stands still for all that expires.
+    pub fn clock_ms(&self) -> i64 {
+        self.stopped_ms.unwrap_or(self.now_ms)
     }
 
     #[inline]

@@ -237,8 +237,8 @@ fn destroy(ctx: &mut Context<'_>) -> Outcome {
 
 fn createconsumer(ctx: &mut Context<'_>) -> Outcome {
     let (key, name, consumer) = (ctx.key(2), ctx.args.get(3), ctx.args.get(4));
+    let now_ms = ctx.shard.clock_ms();
     let mut stream = ctx.shard.open::<Stream>(ctx.db, key)?.ok_or(NO_KEY)?;
-    let now_ms = stream.now_ms();
     let Some((_, group)) = stream.group_mut(name) else {
         return Err(no_group_for(key.bytes, name));
     };

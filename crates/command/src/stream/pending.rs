@@ -305,7 +305,7 @@ fn xclaim(ctx: &mut Context<'_>) -> Outcome {
         return Err(no_group(key.bytes, name, ""));
     }
     let options = ClaimOptions::parse(ctx)?;
-    let now_ms = ctx.shard.now_ms();
+    let now_ms = ctx.shard.clock_ms();
     let mut stream = ctx.shard.open::<Stream>(ctx.db, key)?;
     let Some((log, group)) = stream.as_mut().and_then(|stream| stream.group_mut(name)) else {
         return Err(no_group(key.bytes, name, ""));

@@ -454,6 +454,8 @@ impl Writer {
         }
         match synced {
             Ok(()) => {
+                // What could not be synced may not be there, although syncing succeeds now.
+                hub.state().scheduled |= self.unsynced;
                 self.unsynced = false;
                 self.durable = self.written;
                 note_success(&process, log);

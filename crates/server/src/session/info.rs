@@ -572,11 +572,11 @@ fn cluster(page: &mut Page<'_>) {
 fn keyspace(page: &mut Page<'_>) {
     let databases = page.report.databases.iter().enumerate();
     for (db, of) in databases.filter(|(_, of)| of.keys > 0) {
-        let (keys, volatile) = (of.keys, of.volatile);
+        let (keys, volatile, timed) = (of.keys, of.volatile, of.timed);
         let ttl_ms = if volatile == 0 { 0 } else { of.ttl_ms };
         page.line(
             &format!("db{db}"),
-            format_args!("keys={keys},expires={volatile},avg_ttl={ttl_ms},subexpiry=0"),
+            format_args!("keys={keys},expires={volatile},avg_ttl={ttl_ms},subexpiry={timed}"),
         );
     }
 }

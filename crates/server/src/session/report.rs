@@ -41,6 +41,8 @@ pub struct Report {
 pub struct Database {
     pub keys: usize,
     pub volatile: usize,
+    /// Hashes with fields that expire.
+    pub timed: usize,
     /// Mean of the keys with an expiry.
     pub ttl_ms: i64,
     /// Bytes of the table.
@@ -105,6 +107,7 @@ impl Report {
         let databases = (0..core.shard.databases()).map(|db| Database {
             keys: core.shard.len(db),
             volatile: core.shard.volatile(db),
+            timed: core.shard.timed_hashes(db),
             ttl_ms: core.mean_ttl_ms[db],
             table: core.shard.table_memory(db),
         });
@@ -217,6 +220,7 @@ impl Database {
         let lifetimes = sum(self) + sum(other);
         self.keys += other.keys;
         self.volatile += other.volatile;
+        self.timed += other.timed;
         let mean = lifetimes / (self.volatile as i128).max(1);
         self.ttl_ms = i64::try_from(mean).unwrap_or(i64::MAX);
         self.table += other.table;
@@ -345,6 +349,7 @@ mod tests {
         let database = |keys, volatile, ttl_ms| Database {
             keys,
             volatile,
+            timed: 1,
             ttl_ms,
             table: 64,
         };
@@ -352,6 +357,7 @@ mod tests {
         sum.add(&database(7, 3, 5000));
         sum.add(&database(9, 0, 0));
         let want = Database {
+            timed: 3,
             table: 192,
             ..database(21, 4, 4000)
         };
