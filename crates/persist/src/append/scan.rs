@@ -106,6 +106,8 @@ pub struct Scanner<R> {
     ended: bool,
     last_block: Option<u64>,
     blocks: u64,
+    /// How much of the file was durable, by what blocks say.
+    synced: u64,
 }
 
 /// What stands at a place.
@@ -251,6 +253,7 @@ impl<R: Read> Scanner<R> {
             ended: false,
             last_block: None,
             blocks: 0,
+            synced: 0,
         }
     }
 
@@ -360,6 +363,7 @@ impl<R: Read> Scanner<R> {
                 if let Some(begin) = open.begin {
                     self.last_block = Some(begin.number);
                     self.blocks += 1;
+                    self.synced = self.synced.max(begin.synced);
                 }
                 self.used = at;
                 let mut pieces = Vec::with_capacity(1 + open.lines.len());
@@ -439,20 +443,13 @@ impl<R: Read> Scanner<R> {
         let mut from = self.used;
         while let Some(at) = find(&self.buf[from..], FIRST) {
             let start = from + at;
-            from = start + 1;
             behind.is_ours = true;
+            // Whatever follows on a whole block is read in one go.
             let mut rest = Scanner::new(&self.buf[start..], 0);
-            let line = start + FIRST.len() - BEGIN.len();
-            let begin = match item(&self.buf[line..]) {
-                Item::Line(len) => begin_of(&self.buf[line..line + len]),
-                _ => None,
-            };
-            if let Some(begin) = begin
-                && let Ok(Some(_)) = rest.unit()?
-            {
-                behind.blocks += 1;
-                behind.durable = behind.durable.max(begin.synced);
-            }
+            while let Ok(Some(_)) = rest.unit()? {}
+            behind.blocks += rest.blocks;
+            behind.durable = behind.durable.max(rest.synced);
+            from = start + (rest.position() as usize).max(1);
         }
         Ok(behind)
     }

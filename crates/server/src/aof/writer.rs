@@ -171,10 +171,11 @@ impl Writer {
 
     fn is_sync_due(&self) -> bool {
         let is_dirty = self.log.as_ref().is_some_and(|log| !log.is_synced());
+        let is_late = self.synced.elapsed() >= SYNC_EVERY;
         is_dirty
             && match self.hub().fsync() {
-                Fsync::Always => !self.unsynced,
-                Fsync::Everysec => self.synced.elapsed() >= SYNC_EVERY,
+                Fsync::Always => self.durable < self.written || is_late,
+                Fsync::Everysec => is_late,
                 Fsync::No => false,
             }
     }
@@ -419,19 +420,15 @@ impl Writer {
     fn sync(&mut self) {
         let process = Arc::clone(&self.process);
         let hub = &process.aof;
+        let is_due = self.is_sync_due() || self.ends;
         let Some(log) = &mut self.log else {
             return;
-        };
-        let is_due = match hub.fsync() {
-            Fsync::Always => hub.is_always(),
-            Fsync::Everysec => self.synced.elapsed() >= SYNC_EVERY,
-            Fsync::No => false,
         };
         if log.is_synced() {
             self.durable = self.written;
             return;
         }
-        if !is_due && !self.ends {
+        if !is_due {
             return;
         }
         let is_busy = || {
@@ -440,6 +437,7 @@ impl Writer {
         };
         if !self.ends && process.control().config.no_appendfsync_on_rewrite() && is_busy() {
             self.durable = self.written;
+            self.synced = Instant::now();
             return;
         }
         let began = Instant::now();
