@@ -20,16 +20,6 @@ fn of(program: Program, directory: &Directory) -> Setup {
         .with("appendonly", "yes")
 }
 
-/// Waits until what is executed at the start has been.
-pub fn loaded(server: &Server) -> Connection {
-    let mut connection = server.connect();
-    until("the log to be executed", || {
-        let ready = connection.line("PING");
-        (!ready.to_string().contains("LOADING")).then_some(())
-    });
-    connection
-}
-
 fn end(mut server: Server) {
     server.signal(libc::SIGTERM);
     assert!(server.wait().success(), "{}", server.log());
@@ -113,7 +103,7 @@ fn what_was_logged_is_there_on_any_number_of_shards() {
     let mut want = String::new();
     for (i, shards) in [1, 3, 2, 1].into_iter().enumerate() {
         let server = setup(&directory, shards).start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         if i > 0 {
             assert_eq!(digest(&mut connection), want, "{shards} shards");
             assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
@@ -136,7 +126,7 @@ fn what_was_logged_is_there_on_any_number_of_shards() {
         end(server);
     }
     let server = setup(&directory, SEVERAL).start();
-    let mut connection = loaded(&server);
+    let mut connection = server.connect();
     assert_eq!(digest(&mut connection), want);
 }
 
@@ -248,7 +238,7 @@ fn random_commands_are_there_again() {
     for run in 0..scaled(8) {
         let shards = 1 + seed.below(4);
         let server = setup(&directory, shards).start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         if let Some(want) = &want {
             let found = contents(&mut connection);
             let names = found.keys().chain(want.keys());
@@ -301,7 +291,7 @@ fn directories_go_to_and_come_from_other_servers() {
         for (round, rewrites) in [false, true].into_iter().enumerate() {
             {
                 let server = setup(&directory, SEVERAL).start();
-                let mut connection = loaded(&server);
+                let mut connection = server.connect();
                 assert_eq!(digest(&mut connection), want, "from {peer:?}, {round}");
                 assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
                 write_more(&mut connection, round);
@@ -314,7 +304,7 @@ fn directories_go_to_and_come_from_other_servers() {
                 end(server);
             }
             let server = of(peer, &directory).start();
-            let mut connection = loaded(&server);
+            let mut connection = server.connect();
             assert_eq!(digest(&mut connection), want, "to {peer:?}, {round}");
             assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
             write_more(&mut connection, round + 20);
@@ -343,7 +333,7 @@ fn write_more(connection: &mut Connection, n: usize) {
 fn rewriting_and_switching_lose_nothing() {
     let directory = directory();
     let server = setup(&directory, SEVERAL).start();
-    let mut connection = loaded(&server);
+    let mut connection = server.connect();
     fill(&mut connection, true);
     assert_eq!(
         connection.line("BGREWRITEAOF").string(),
@@ -361,7 +351,7 @@ fn rewriting_and_switching_lose_nothing() {
     let want = digest(&mut connection);
     end(server);
     let server = setup(&directory, 1).start();
-    let mut connection = loaded(&server);
+    let mut connection = server.connect();
     assert_eq!(digest(&mut connection), want);
     assert_eq!(connection.line("CONFIG SET appendonly no"), Value::ok());
     connection.line("SET only 1");
@@ -372,7 +362,7 @@ fn rewriting_and_switching_lose_nothing() {
     let want = digest(&mut connection);
     end(server);
     let server = setup(&directory, SEVERAL).start();
-    let mut connection = loaded(&server);
+    let mut connection = server.connect();
     assert_eq!(digest(&mut connection), want);
     assert_eq!(connection.line("GET only").string(), "1");
 }
@@ -383,7 +373,7 @@ fn the_log_is_rewritten_when_it_has_grown() {
     let server = setup(&directory, SEVERAL)
         .with("auto-aof-rewrite-min-size", "10000")
         .start();
-    let mut connection = loaded(&server);
+    let mut connection = server.connect();
     let value = "x".repeat(1000);
     for i in 0..100 {
         connection.line(&format!("SET key:{} {value}", i % 3));
@@ -410,7 +400,7 @@ fn a_dump_becomes_the_first_base() {
     };
     for _ in 0..2 {
         let server = setup(&directory, SEVERAL).start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         assert_eq!(digest(&mut connection), want);
         end(server);
         let _ = fs::remove_file(directory.0.join("dump.rdb"));
@@ -425,7 +415,7 @@ fn damage_is_found() {
         let server = setup(&directory, SEVERAL)
             .with("appendfsync", "always")
             .start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         for i in 0..50 {
             connection.line(&format!("MSET a:{i} {i} b:{i} {i} c:{i} {i}"));
         }
@@ -440,7 +430,7 @@ fn damage_is_found() {
     with(&good[..good.len() - 20]);
     {
         let server = setup(&directory, SEVERAL).start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         assert_eq!(
             connection.line("DBSIZE"),
             Value::Int(147),
@@ -456,17 +446,8 @@ fn damage_is_found() {
     }
     // If that is allowed.
     with(&good[..good.len() - 20]);
-    let refused = setup(&directory, SEVERAL)
-        .with("aof-load-truncated", "no")
-        .try_start();
-    let server = match refused {
-        Err(why) => Err(why),
-        Ok(mut server) => {
-            server.wait();
-            Err::<Server, String>(server.log())
-        }
-    };
-    let why = server.expect_err("it ends");
+    let strict = setup(&directory, SEVERAL).with("aof-load-truncated", "no");
+    let why = strict.try_start().expect_err("it is damaged");
     assert!(why.contains("aof-load-truncated"), "{why}");
     assert_eq!(fs::read(&path).expect("it is there").len(), good.len() - 20);
     // A bit in the middle: what stands behind was acknowledged, so nothing is cut off.
@@ -474,13 +455,7 @@ fn damage_is_found() {
     bad[good.len() / 2] ^= 4;
     with(&bad);
     let refused = setup(&directory, SEVERAL).try_start();
-    let why = match refused {
-        Err(why) => why,
-        Ok(mut server) => {
-            server.wait();
-            server.log()
-        }
-    };
+    let why = refused.expect_err("it is damaged");
     assert!(why.contains("is damaged after byte"), "{why}");
     assert_eq!(fs::read(&path).expect("it is there"), bad);
 }
@@ -490,7 +465,7 @@ fn who_comes_while_the_log_is_read_is_told_so() {
     let directory = directory();
     {
         let server = setup(&directory, 1).start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         let value = "x".repeat(100);
         for i in 0..200 {
             let pairs: Vec<String> = (0..500).map(|j| format!("k:{i}:{j} {value}")).collect();
@@ -524,7 +499,7 @@ fn what_was_given_more_time_is_there_later() {
     let directory = directory();
     {
         let server = setup(&directory, SEVERAL).start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         for i in 0..10 {
             connection.line(&format!("SET stays:{i} v PX 4000"));
             connection.line(&format!("SET goes:{i} v PX 4000"));
@@ -542,7 +517,7 @@ fn what_was_given_more_time_is_there_later() {
     }
     std::thread::sleep(Duration::from_millis(4100));
     let server = setup(&directory, 2).start();
-    let mut connection = loaded(&server);
+    let mut connection = server.connect();
     for i in 0..10 {
         assert_eq!(connection.line(&format!("GET stays:{i}")).string(), "v");
         assert_eq!(connection.line(&format!("GET goes:{i}")), Value::NullBulk);
@@ -561,7 +536,7 @@ fn the_tool_tells_what_a_log_has_and_mends_it() {
         let server = setup(&directory, SEVERAL)
             .with("appendfsync", "always")
             .start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         fill(&mut connection, true);
         connection.line("BGREWRITEAOF");
         rewritten(&mut connection);
@@ -603,7 +578,7 @@ fn the_tool_tells_what_a_log_has_and_mends_it() {
     let (good, told) = check(&[]);
     assert!(good, "{told}");
     let server = setup(&directory, 1).start();
-    let mut connection = loaded(&server);
+    let mut connection = server.connect();
     assert_eq!(connection.line("GET after:0").string(), "0");
     assert_eq!(connection.line("GET after:19"), Value::NullBulk);
 }
@@ -615,7 +590,7 @@ fn writes_are_refused_while_the_log_cannot_be_written() {
         let server = setup(&directory, SEVERAL)
             .environment("SHOAL_CRASH", operation)
             .start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         let mut written = 0;
         until("the disk to be full", || {
             let reply = connection.line(&format!("SET key:{written} {written}"));
@@ -645,7 +620,7 @@ fn writes_are_refused_while_the_log_cannot_be_written() {
         }
         end(server);
         let server = setup(&directory, 1).start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         let keys = Value::Int(written + 1);
         assert_eq!(
             connection.line_if_open("DBSIZE"),
@@ -664,7 +639,7 @@ fn with_always_an_error_of_the_disk_ends_the_server() {
             .with("appendfsync", "always")
             .environment("SHOAL_CRASH", operation)
             .start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         let mut told = 0;
         while connection.line_if_open(&format!("SET key:{told} 1")) == Value::ok() {
             told += 1;
@@ -673,7 +648,7 @@ fn with_always_an_error_of_the_disk_ends_the_server() {
         assert_eq!(server.wait().code(), Some(1), "{}", server.log());
         assert!(server.log().contains("'always'"), "{}", server.log());
         let server = setup(&directory, 1).start();
-        let mut connection = loaded(&server);
+        let mut connection = server.connect();
         let Value::Int(found) = connection.line("DBSIZE") else {
             panic!("DBSIZE answers a number");
         };
@@ -703,7 +678,7 @@ fn a_log_of_one_file_becomes_a_directory() {
         fs::write(&old, content).expect("it can be written");
         for round in 0..3 {
             let server = setup(&directory, SEVERAL).start();
-            let mut connection = loaded(&server);
+            let mut connection = server.connect();
             assert_eq!(connection.line("GET old").string(), "1");
             let dumped = connection.line("EXISTS dumped");
             assert_eq!(dumped, Value::Int(with_dump.into()));

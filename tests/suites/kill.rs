@@ -1,7 +1,6 @@
 //! The server is killed, under load and around every operation on the disk, and nothing that anybody was told
 //! is lost, or there in parts.
 
-use crate::aof::loaded;
 use crate::snapshot::directory;
 use harness::seed::Seed;
 use harness::server::Directory;
@@ -254,15 +253,10 @@ fn life(directory: &Directory, seed: &mut Seed, model: &Arc<Model>, at_operation
     let Ok(mut server) = setup.try_start() else {
         return story;
     };
-    let Ok(probe) = server.try_connect() else {
+    let Ok(mut connection) = server.try_connect() else {
         return story;
     };
-    drop(probe);
     let over = Arc::new(AtomicBool::new(false));
-    let ready = thread::scope(|scope| scope.spawn(|| loaded(&server)).join());
-    let Ok(mut connection) = ready else {
-        return story;
-    };
     if check(&mut connection, model).is_none() {
         return story;
     }
@@ -315,7 +309,7 @@ fn nothing_that_was_shown_is_lost() {
         .with("dir", &directory.0.display().to_string())
         .with("appendonly", "yes")
         .start();
-    let mut connection = loaded(&server);
+    let mut connection = server.connect();
     check(&mut connection, &model).expect("the server is there");
     let steps = &model.counters[0].sent;
     assert!(steps.load(Ordering::SeqCst) > 0, "nobody has done anything");

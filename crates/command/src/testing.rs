@@ -15,12 +15,8 @@ use store::{Shard, Value};
 /// Parses one request, an inline command with its quoting, and hands on its arguments.
 pub fn with_args<R>(request: &str, then: impl FnOnce(Args<'_>) -> R) -> R {
     let words = resp::split::split_words(request.as_bytes()).expect("quotes are balanced");
-    let mut wire = format!("*{}\r\n", words.len()).into_bytes();
-    for word in &words {
-        wire.extend(format!("${}\r\n", word.len()).bytes());
-        wire.extend(word);
-        wire.extend(b"\r\n");
-    }
+    let mut wire = Vec::new();
+    resp::request::put(&mut wire, words.iter().map(|word| &word[..]));
     let limits = Limits {
         max_bulk: 512 << 20,
         authenticated: true,

@@ -167,6 +167,16 @@ impl Manifest {
         text
     }
 
+    /// Makes the base and all increments history.
+    pub fn retire(&mut self) {
+        let files = self
+            .base
+            .take()
+            .into_iter()
+            .chain(self.increments.drain(..));
+        self.history.extend(files);
+    }
+
     /// The number of the next increment: nothing has it, of what is still to be deleted neither.
     pub fn next_increment(&self) -> i64 {
         next(self.increments.iter().chain(&self.history))

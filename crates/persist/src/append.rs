@@ -184,9 +184,8 @@ pub fn read_increments(
     for (i, file) in manifest.increments.iter().enumerate() {
         let name = name_of(file);
         let reader = storage.read(&name).map_err(io_of(&name))?;
-        let mut behind = manifest.increments[i + 1..].iter();
         let mut is_last = true;
-        for file in &mut behind {
+        for file in &manifest.increments[i + 1..] {
             is_last &= is_empty(storage, &name_of(file))?;
         }
         end = read_file(&name, reader, 0, is_last, &mut each)?;
@@ -267,11 +266,6 @@ impl Log {
         Ok(log)
     }
 
-    /// Begins a log without increments, whose base is there already, if it has one.
-    pub fn create(storage: Arc<dyn Storage>, names: Names, manifest: Manifest) -> io::Result<Log> {
-        Log::begin(storage, names, manifest, false)
-    }
-
     /// Begins a log whose base is still to be written: it counts from [`Log::install`] on.
     pub fn start(storage: Arc<dyn Storage>, names: Names, manifest: Manifest) -> io::Result<Log> {
         Log::begin(storage, names, manifest, true)
@@ -288,12 +282,7 @@ impl Log {
         let file = empty(&*storage, &name)?;
         if unnamed {
             // What an older log had is not the beginning of this one.
-            let old = manifest
-                .base
-                .take()
-                .into_iter()
-                .chain(manifest.increments.drain(..));
-            manifest.history.extend(old);
+            manifest.retire();
         }
         manifest.increments.push(named(name, seq));
         let log = Log {
@@ -393,12 +382,7 @@ impl Log {
         self.storage.rename(temporary, &name)?;
         self.storage.sync_names()?;
         let last = manifest.increments.pop();
-        let old = manifest
-            .base
-            .take()
-            .into_iter()
-            .chain(manifest.increments.drain(..));
-        manifest.history.extend(old);
+        manifest.retire();
         manifest.base = Some(named(name, seq));
         manifest.increments.extend(last);
         self.publish(&manifest)?;

@@ -7,7 +7,7 @@ use crate::decode::{self, Decoded, Decoder};
 use crate::error::Error;
 use crate::format::{Dialect, REDIS, VALKEY, Version, opcode};
 use crate::source::{self, Scratch, Source, Stream};
-use std::io::Read;
+use std::io::{self, Read};
 use store::Limits;
 use store::access::Access;
 
@@ -234,6 +234,13 @@ impl<R: Read> Reader<R> {
         }
         Ok(())
     }
+}
+
+/// Whether a file that begins like this is a dump; else it may be a log.
+pub fn is_dump(file: impl Read) -> io::Result<bool> {
+    let mut head = Vec::new();
+    file.take(VALKEY.len() as u64).read_to_end(&mut head)?;
+    Ok([REDIS, VALKEY].iter().any(|name| head.starts_with(name)))
 }
 
 /// The version that the first bytes say.

@@ -62,14 +62,19 @@ impl Disk {
     /// Makes the directory if it is not there.
     pub fn prepare(&self) -> io::Result<()> {
         match fs::create_dir(&self.directory) {
-            Ok(()) => match self.directory.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-                _ => File::open(".")?.sync_all(),
-            },
+            Ok(()) => sync_parent(&self.directory),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(e) => Err(e),
         }
     }
+}
+
+/// Makes it durable that a file is there, or is not.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 impl Storage for Disk {

@@ -4,13 +4,14 @@
 use persist::append::scan::Scanner;
 use persist::append::{self, Names};
 use persist::format::Dialect;
+use persist::reader::is_dump;
 use persist::storage::Disk;
 use persist::{Event, Reader};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::Limits;
@@ -39,45 +40,40 @@ fn aof(path: &Path, fix: bool) -> Result<String, String> {
     let shown = path.display();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(prefix) = name.strip_suffix(".manifest") else {
-        return part(path, true, fix);
+        return part(path, fix);
     };
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
     let disk = Disk::new(parent.unwrap_or(Path::new(".")).into());
     let manifest = append::manifest(&disk, &Names::new(prefix)).map_err(|e| e.to_string())?;
     let manifest = manifest.ok_or_else(|| format!("{shown}: there is no such file"))?;
     let mut text = String::new();
-    let mut files: Vec<_> = manifest.base.iter().chain(&manifest.increments).collect();
-    let last = files.pop();
-    for file in files {
-        let told = part(&disk.path(&append::name_of(file)), false, false)?;
-        let _ = writeln!(text, "{told}\n");
-    }
-    if let Some(last) = last {
-        let told = part(&disk.path(&append::name_of(last)), true, fix)?;
+    let mut files = manifest.base.iter().chain(&manifest.increments).peekable();
+    while let Some(file) = files.next() {
+        // Only the end of the last one may be cut off.
+        let fix = fix && files.peek().is_none();
+        let told = part(&disk.path(&append::name_of(file)), fix)?;
         let _ = writeln!(text, "{told}\n");
     }
     let _ = write!(text, "{shown}: all its files are good.");
     Ok(text)
 }
 
-/// Reads one file of a log. Only the last one may be cut off.
-fn part(path: &Path, is_last: bool, fix: bool) -> Result<String, String> {
+/// Reads one file of a log.
+fn part(path: &Path, fix: bool) -> Result<String, String> {
     let shown = path.display();
     let told = |e: io::Error| format!("{shown}: {e}");
     let mut file = File::open(path).map_err(told)?;
-    let mut magic = [0; 5];
-    let read = file.read(&mut magic).map_err(told)?;
+    let size = file.metadata().map_err(told)?.len();
     let (mut text, mut start) = (String::new(), 0);
-    if matches!(&magic[..read], b"REDIS" | b"VALKE") {
+    if is_dump(&file).map_err(told)? {
         let (facts, end) = read_dump(path)?;
-        if end == file.metadata().map_err(told)?.len() {
+        if end == size {
             return Ok(facts);
         }
         // Commands may stand behind a dump.
         (text, start) = (facts + "\n", end);
     }
     file.seek(SeekFrom::Start(start)).map_err(told)?;
-    let size = file.metadata().map_err(told)?.len();
     let mut scanner = Scanner::new(file, start);
     let (mut units, mut commands) = (0u64, 0);
     let damage = loop {
@@ -109,7 +105,7 @@ fn part(path: &Path, is_last: bool, fix: bool) -> Result<String, String> {
     if behind.durable > damage.at {
         what += "\nA later block shows that what is damaged was durable, and so acknowledged.";
     }
-    if !fix || !is_last {
+    if !fix {
         return Err(format!("{text}{what}"));
     }
     let file = OpenOptions::new().write(true).open(path).map_err(told)?;

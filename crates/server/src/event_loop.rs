@@ -32,7 +32,6 @@ use crate::tasks::Finish;
 use crate::tracking;
 use crate::wake::Wake;
 use crate::{blocking, dispatch};
-use engine::Epoch;
 use resp::Reply;
 use std::collections::VecDeque;
 use std::io;
@@ -531,33 +530,20 @@ impl<D: Driver> EventLoop<D> {
 
     /// Sends the replies that have waited for the log, as far as that has come.
     fn send_durable(&mut self, conn: ConnId) {
-        let Some(client) = self.core.clients.get_mut(conn) else {
+        let client = self.core.clients.get(conn);
+        let Some((epoch, _)) = client.and_then(|client| client.outbox.front()) else {
             return;
         };
-        if client.outbox.is_empty() {
-            return;
+        if *epoch > journal::durable(&self.core) {
+            return journal::note_holder(&mut self.core, conn);
         }
-        let durable = journal::durable(&self.core);
-        let may_send = self.driver.unsent(conn) == 0;
-        let Some(client) = self.core.clients.get_mut(conn) else {
-            return;
-        };
-        let is_durable = |(epoch, _): &(Epoch, Output)| *epoch <= durable;
-        if may_send && client.outbox.front().is_some_and(is_durable) {
-            if let Some((_, output)) = client.outbox.pop_front() {
-                self.send(conn, output);
-            }
-            let Some(client) = self.core.clients.get_mut(conn) else {
-                return;
-            };
-            // The end of the sending brings the rest that is durable.
-            if client.outbox.front().is_none_or(is_durable) {
-                return;
-            }
-        } else if client.outbox.front().is_some_and(is_durable) {
-            return;
+        // The end of what is being sent comes here again.
+        if self.driver.unsent(conn) == 0
+            && let Some(client) = self.core.clients.get_mut(conn)
+            && let Some((_, output)) = client.outbox.pop_front()
+        {
+            self.send(conn, output);
         }
-        journal::note_holder(&mut self.core, conn);
     }
 
     /// Runs the commands of a client that waits no more.

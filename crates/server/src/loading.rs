@@ -11,13 +11,12 @@ use crate::config::Config;
 use crate::config::settings::ModuleValues;
 use crate::core::Core;
 use crate::dispatch;
-use crate::remote::parcel::Parcel;
+use crate::remote::tx;
 use crate::scripting::Shared;
 use crate::session::script;
 use crate::snapshot::now_s;
 use engine::Placement;
-use engine::locks::{Mode, Want};
-use engine::tx::{Kind, Part, ShardId};
+use engine::locks::Mode;
 use persist::reader::Modules;
 use persist::{Batch, Event, Reader};
 use std::fs::File;
@@ -263,14 +262,7 @@ pub fn replace(core: &mut Core, keys: Vec<Batch>) {
 
 /// Has the keys of a file take the place of all others, on all shards at once.
 pub fn replace_all(core: &mut Core, mut keys: Vec<Vec<Batch>>) {
-    let part = |shard| {
-        let mut payload = Box::<Parcel>::default();
-        payload.home = core.me;
-        payload.part.keys = Some(std::mem::take(&mut keys[shard]));
-        Part::new(shard as ShardId, Want::Whole(Mode::Exclusive), payload)
-    };
-    let parts = (0..core.placement.shards()).map(part).collect();
-    let tx = core.engine.begin(Kind::Write, parts);
-    core.note_locks();
-    core.cuts.insert(tx);
+    tx::begin_on_all(core, Mode::Exclusive, |shard, part| {
+        part.keys = Some(std::mem::take(&mut keys[shard]));
+    });
 }

@@ -1,7 +1,7 @@
 //! The process around the shards: start, signals, end.
 
 use crate::aof::turn::Message;
-use crate::aof::{Place, REPLAYING, fault, replay, writer};
+use crate::aof::{Place, REPLAYING, replay, writer};
 use crate::background::Background;
 use crate::config::{Config, LoadError, Supervised};
 use crate::control::Control;
@@ -94,19 +94,14 @@ pub fn run(
     if let Some(daemon) = daemon.take() {
         daemon.ready().map_err(|e| format!("/dev/null: {e}"))?;
     }
-    let ended: Vec<_> = running.into_iter().map(Shard::join).collect();
+    let ended = join(running);
     supervisor.stopping();
     leftovers.remove();
     let save = process.snapshots.last();
-    if let Some(save) = save.as_ref().filter(|_| ended.iter().any(Result::is_err)) {
+    if let Some(save) = save.as_ref().filter(|_| ended.is_err()) {
         save.abandon();
     }
-    for ended in ended {
-        match ended {
-            Ok(result) => result.map_err(|e| format!("event loop: {e}"))?,
-            Err(e) => return Err(format!("a shard has ended: {e}")),
-        }
-    }
+    ended?;
     process.aof.post(Message::End);
     if log.join().is_err() {
         return Err("the thread of the log has ended".into());
@@ -119,15 +114,14 @@ pub fn run(
     Ok(())
 }
 
-/// Waits for the shards to end.
+/// Waits for all shards to end; says how the first one has failed that did.
 fn join(running: Vec<Shard>) -> Result<(), String> {
-    for shard in running {
-        match shard.join() {
-            Ok(result) => result.map_err(|e| format!("event loop: {e}"))?,
-            Err(e) => return Err(format!("a shard has ended: {e}")),
-        }
-    }
-    Ok(())
+    let ended = running.into_iter().map(|shard| match shard.join() {
+        Ok(result) => result.map_err(|e| format!("event loop: {e}")),
+        Err(e) => Err(format!("a shard has ended: {e}")),
+    });
+    let ended: Vec<_> = ended.collect();
+    ended.into_iter().collect()
 }
 
 /// Starts the shards and loads what there is; they serve when this returns. Answers the thread of the log too,
@@ -142,7 +136,8 @@ fn begin(
     process.aof.set_wakes(wakes);
     process.aof.state().enabled = config.appendonly();
     process.aof.set_fsync(config.appendfsync());
-    let mut found = replay::find(&config)?;
+    let place = Place::of(&config);
+    let mut found = replay::find(&config, place.clone())?;
     let source = replay::source(&config, found.as_ref());
     let replays = found.as_ref().is_some_and(replay::Found::may_have_commands);
     let (mut socket, mut arrival) = (None, None);
@@ -155,15 +150,14 @@ fn begin(
         let (ours, theirs) = replay::connection().map_err(|e| format!("socket: {e}"))?;
         (socket, arrival) = (Some(ours), Some(theirs));
     }
-    let (feeds, brought) = loading::channels(wakes.len());
-    let configured = config.clone();
-    let running = start_shards(
-        config, process, listeners, wakes, requested, brought, arrival,
-    )?;
-    let mut plan = Plan::new(&configured, wakes.len());
+    let mut plan = Plan::new(&config, wakes.len());
     if replays {
         plan = plan.of_base();
     }
+    let (feeds, brought) = loading::channels(wakes.len());
+    let running = start_shards(
+        config, process, listeners, wakes, requested, brought, arrival,
+    )?;
     let progress = &process.progress;
     progress.begin(replay::bytes(source.as_deref(), found.as_ref()));
     let load = || {
@@ -184,11 +178,7 @@ fn begin(
             std::thread::sleep(Duration::from_millis(1));
         }
         match found {
-            None => {
-                let place = Place::of(&configured);
-                let storage = fault::storage(Arc::clone(&place.disk));
-                writer::start(process, place, storage, None).map_err(|e| format!("thread: {e}"))
-            }
+            None => writer::start(process, place, None).map_err(|e| format!("thread: {e}")),
             Some(found) => found.replay(process, socket),
         }
     };
@@ -204,9 +194,7 @@ fn begin(
             // The shards run already.
             requested.store(true, Ordering::Release);
             wakes.iter().for_each(Wake::ring);
-            for shard in running {
-                let _ = shard.join();
-            }
+            let _ = join(running);
             Err(why)
         }
     }

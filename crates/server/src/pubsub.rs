@@ -76,6 +76,11 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// Whether messages have to wait for a confirmation.
+    pub fn is_unconfirmed(&self) -> bool {
+        !self.confirmation.is_empty()
+    }
+
     pub fn of(&self, kind: Kind) -> &BTreeSet<Box<[u8]>> {
         &self.names[kind as usize]
     }
@@ -362,7 +367,7 @@ impl Pushed {
             return;
         };
         let subscriptions = client.session.subscriptions.as_mut();
-        if let Some(unconfirmed) = subscriptions.filter(|s| !s.confirmation.is_empty()) {
+        if let Some(unconfirmed) = subscriptions.filter(|s| s.is_unconfirmed()) {
             let pushed = self.in_protocol(client.reply.protocol());
             unconfirmed.early.extend_from_slice(pushed.bytes());
             return;

@@ -15,16 +15,15 @@
 //! go beyond that waits for the disk.
 
 use crate::aof::turn::{Message, Turn, What};
-use crate::aof::writer::Base;
 use crate::config::Config;
 use crate::core::{Core, Process};
-use crate::remote::parcel::Parcel;
+use crate::remote::tx;
 use crate::remote::{Parked, act};
 use crate::session::REDIS_VERSION;
 use crate::wake::Wake;
 use command::Error;
 use engine::locks::{Mode, Name, Want};
-use engine::tx::{Kind, Part, ShardId, TxId, Waiter};
+use engine::tx::{TxId, Waiter};
 use persist::encode::{Chunk, Compression};
 use persist::{Encoder, Writer, writer};
 use std::collections::VecDeque;
@@ -472,16 +471,9 @@ const REWRITING: Error = Error::fixed(
 /// Begins a save, unless one is under way.
 pub fn begin(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
     let save = start(core, background)?;
-    let part = |shard| {
-        let mut payload = Box::<Parcel>::default();
-        payload.home = core.me;
-        payload.part.cut = Some(Arc::clone(&save));
-        Part::new(shard as ShardId, Want::Whole(Mode::Shared), payload)
-    };
-    let parts = (0..core.placement.shards()).map(part).collect();
-    let tx = core.engine.begin(Kind::Write, parts);
-    core.note_locks();
-    core.cuts.insert(tx);
+    tx::begin_on_all(core, Mode::Shared, |_, part| {
+        part.cut = Some(Arc::clone(&save));
+    });
     Ok(save)
 }
 
@@ -538,15 +530,15 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
 }
 
 /// Starts the thread of a save that becomes the base of the append-only log at a turn of it.
-pub fn start_base(core: &mut Core, what: What) -> Result<Arc<Turn>, Error> {
+pub fn start_base(core: &mut Core, what: What) -> Result<(Arc<Turn>, Arc<Save>), Error> {
     let process = Arc::clone(&core.process);
     if process.snapshots.state().running.is_some() {
         return Err(IN_PROGRESS);
     }
     let refused = || Error::fixed("ERR Can't open the append-only file. Check server logs.");
     let place = process.aof.place().ok_or_else(refused)?;
-    let name = persist::append::temporary_base(&place.names);
-    let temporary = place.disk.path(&name);
+    let temporary = persist::append::temporary_base(&place.names);
+    let temporary = place.disk.path(&temporary);
     let opened = place.disk.prepare();
     let opened = opened.and_then(|()| File::create(&temporary));
     let file = opened.map_err(|e| {
@@ -561,16 +553,13 @@ pub fn start_base(core: &mut Core, what: What) -> Result<Arc<Turn>, Error> {
     });
     let head = head(core, true);
     let job = Job {
-        save,
+        save: Arc::clone(&save),
         process,
         temporary,
-        purpose: Purpose::Base {
-            turn: Arc::clone(&turn),
-            name,
-        },
+        purpose: Purpose::Base(Arc::clone(&turn)),
     };
     job.spawn(file, head)?;
-    Ok(turn)
+    Ok((turn, save))
 }
 
 /// What stands before all keys.
@@ -605,10 +594,7 @@ enum Purpose {
         path: PathBuf,
         directory: PathBuf,
     },
-    Base {
-        turn: Arc<Turn>,
-        name: String,
-    },
+    Base(Arc<Turn>),
 }
 
 impl Job {
@@ -635,23 +621,16 @@ impl Job {
         let cancelled = self.save.is_abandoned();
         let written = written.map_err(|e| e.to_string());
         match &self.purpose {
-            Purpose::Dump { background, .. } => {
-                self.note(written.as_ref().map(|_| ()), *background, cancelled);
-            }
-            Purpose::Base { turn, name } => {
-                let base = written.clone().map(|len| Base {
-                    name: name.clone(),
-                    len,
-                });
-                let message = Message::Base(Arc::clone(turn), base);
+            Purpose::Dump { background, .. } => self.note(&written, *background, cancelled),
+            Purpose::Base(turn) => {
+                let message = Message::Base(Arc::clone(turn), written.clone());
                 self.process.aof.post(message);
             }
         }
-        self.save.end(written.map(drop));
+        self.save.end(written);
     }
 
-    /// How many bytes the file has.
-    fn write(&self, file: File, head: Chunk) -> io::Result<u64> {
+    fn write(&self, file: File, head: Chunk) -> io::Result<()> {
         let mut version = head.version;
         let mut to = Writer::new(BufWriter::new(&file), version)?;
         to.chunk(&head)?;
@@ -664,7 +643,6 @@ impl Job {
                 file.sync_data()?;
             }
         }
-        let len = to.position();
         to.finish_as(version)?.flush()?;
         (&file).seek(SeekFrom::Start(0))?;
         (&file).write_all(&writer::header(version))?;
@@ -680,10 +658,10 @@ impl Job {
             // The new name has to last too.
             File::open(directory)?.sync_all()?;
         }
-        Ok(len)
+        Ok(())
     }
 
-    fn note(&self, written: Result<(), &String>, background: bool, cancelled: bool) {
+    fn note(&self, written: &Result<(), String>, background: bool, cancelled: bool) {
         let snapshots = &self.process.snapshots;
         let mut state = snapshots.state();
         state.running = None;
@@ -845,10 +823,10 @@ pub fn prepare_end(core: &mut Core, ending: Ending) -> Result<(), Error> {
         running.abandon();
         let _ = running.wait();
     }
-    let rewriting = process.aof.state().base_under_way();
+    let rewriting = process.aof.state().rewriting.clone();
     if let Some(rewriting) = rewriting {
-        rewriting.abandon();
-        let _ = rewriting.wait();
+        rewriting.save.abandon();
+        let _ = rewriting.save.wait();
         process.aof.state().rewriting = None;
     }
     if !saves {

@@ -528,9 +528,8 @@ fn redirect(core: &mut Core, redirected: Redirected) {
     };
     let sender = Sender { conn, client };
     let subscriptions = core.clients.get(conn).map(|c| &c.session.subscriptions);
-    let unconfirmed = subscriptions.and_then(|s| s.as_ref());
     // A message has to come behind the confirmation of what it is a message for.
-    let is_early = unconfirmed.is_some_and(|s| !s.confirmation.is_empty());
+    let is_early = subscriptions.is_some_and(|s| s.as_ref().is_some_and(|s| s.is_unconfirmed()));
     if is_early || is_at_work(core, sender) {
         return core.tracking.late.push(Notice::Redirected(redirected));
     }

@@ -7,6 +7,7 @@ use crate::spec::{Argument, ArgumentKind, Command, Effect, Flags, Form, Outcome,
 use persist::dump;
 use persist::encode::{Compression, Encoder};
 use resp::number::Decimal;
+use resp::request;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::Range;
 use std::time::Duration;
@@ -104,7 +105,7 @@ pub static COMMANDS: &[Command] = &[Command {
 struct Request<'a> {
     copies: bool,
     replaces: bool,
-    /// What AUTH is to be given.
+    /// The AUTH that comes first, if one is to.
     credentials: Vec<&'a [u8]>,
     /// Which arguments are keys.
     keys: Range<usize>,
@@ -132,10 +133,10 @@ impl<'a> Request<'a> {
             } else if args.is(i, "replace") {
                 request.replaces = true;
             } else if args.is(i, "auth") && left >= 1 {
-                request.credentials = vec![args.get(i + 1)];
+                request.credentials = vec![&b"AUTH"[..], args.get(i + 1)];
                 i += 1;
             } else if args.is(i, "auth2") && left >= 2 {
-                request.credentials = vec![args.get(i + 1), args.get(i + 2)];
+                request.credentials = vec![&b"AUTH"[..], args.get(i + 1), args.get(i + 2)];
                 i += 2;
             } else if args.is(i, "keys") {
                 if !args.get(3).is_empty() {
@@ -164,13 +165,10 @@ fn migrate(ctx: &mut Context<'_>) -> Outcome {
     let request = Request::parse(ctx)?;
     let mut commands = Vec::new();
     if !request.credentials.is_empty() {
-        put(
-            &mut commands,
-            [&b"AUTH"[..]].iter().chain(&request.credentials),
-        );
+        request::put(&mut commands, request.credentials.iter().copied());
     }
     let db = Decimal::signed(request.db);
-    put(&mut commands, [&b"SELECT"[..], db.as_bytes()].iter());
+    request::put(&mut commands, [&b"SELECT"[..], db.as_bytes()].into_iter());
     let keys = restores(ctx, &request, &mut commands);
     if keys.is_empty() {
         ctx.reply.simple("NOKEY");
@@ -189,7 +187,7 @@ fn migrate(ctx: &mut Context<'_>) -> Outcome {
     let written = peer.get_mut().write_all(&commands);
     written.map_err(|_| WRITING)?;
     let outcome = take_over(ctx, &request, &keys, &mut peer);
-    let moved = outcome.moved && !request.copies;
+    let moved = outcome.moved;
     match outcome.refusal {
         // Some may have gone all the same.
         Some(refusal) if moved => ctx.reply.error(refusal.text()),
@@ -212,21 +210,18 @@ fn restores(ctx: &mut Context<'_>, request: &Request<'_>, commands: &mut Vec<u8>
         let left = item.expiry().map_or(0, |at| (at - now_ms).max(1));
         let payload = dump::write(&mut encoder, &item);
         let left = Decimal::signed(left);
-        let words = [&b"RESTORE"[..], key.bytes, left.as_bytes(), payload];
-        let replace: &[&[u8]] = if request.replaces { &[b"REPLACE"] } else { &[] };
-        put(commands, words.iter().chain(replace));
+        let words = [
+            &b"RESTORE"[..],
+            key.bytes,
+            left.as_bytes(),
+            payload,
+            b"REPLACE",
+        ];
+        let count = words.len() - usize::from(!request.replaces);
+        request::put(commands, words[..count].iter().copied());
         keys.push(i);
     }
     keys
-}
-
-fn put<'w>(to: &mut Vec<u8>, words: impl Iterator<Item = &'w &'w [u8]> + Clone) {
-    let _ = write!(to, "*{}\r\n", words.clone().count());
-    for word in words {
-        let _ = write!(to, "${}\r\n", word.len());
-        to.extend_from_slice(word);
-        to.extend_from_slice(b"\r\n");
-    }
 }
 
 struct Taken {

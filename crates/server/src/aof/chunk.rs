@@ -4,6 +4,7 @@ use super::turn::Turn;
 use engine::Epoch;
 use resp::Args;
 use resp::number::Decimal;
+use resp::request;
 use std::sync::Arc;
 
 /// What all shards do at one place of their effects, and the log once.
@@ -48,13 +49,13 @@ impl Chunk {
     /// Adds a call in a database.
     pub fn call(&mut self, db: usize, args: Args<'_>) {
         self.select(db);
-        put_call(&mut self.bytes, args.len(), args.iter());
+        request::put(&mut self.bytes, args.iter());
     }
 
     /// The same of words.
     pub fn words(&mut self, db: usize, words: &[&[u8]]) {
         self.select(db);
-        put_call(&mut self.bytes, words.len(), words.iter().copied());
+        request::put(&mut self.bytes, words.iter().copied());
     }
 
     fn select(&mut self, db: usize) {
@@ -73,7 +74,7 @@ impl Chunk {
     pub fn mark_command(&mut self, db: usize, args: Args<'_>) {
         let mut bytes = Vec::new();
         put_select(&mut bytes, db);
-        put_call(&mut bytes, args.len(), args.iter());
+        request::put(&mut bytes, args.iter());
         self.mark(Mark::Command(bytes));
     }
 
@@ -94,23 +95,7 @@ impl Chunk {
 
 fn put_select(to: &mut Vec<u8>, db: usize) {
     let db = Decimal::signed(db as i64);
-    put_call(to, 2, [&b"SELECT"[..], db.as_bytes()].into_iter());
-}
-
-/// Writes a call in the protocol of requests.
-pub fn put_call<'a>(to: &mut Vec<u8>, words: usize, args: impl Iterator<Item = &'a [u8]>) {
-    put_length(to, b'*', words);
-    for arg in args {
-        put_length(to, b'$', arg.len());
-        to.extend_from_slice(arg);
-        to.extend_from_slice(b"\r\n");
-    }
-}
-
-fn put_length(to: &mut Vec<u8>, sign: u8, len: usize) {
-    to.push(sign);
-    to.extend_from_slice(Decimal::signed(len as i64).as_bytes());
-    to.extend_from_slice(b"\r\n");
+    request::put(to, [&b"SELECT"[..], db.as_bytes()].into_iter());
 }
 
 /// What of a shard's effects belongs to one epoch, in pieces between marks.

@@ -73,13 +73,10 @@ impl Journal {
 
     /// The chunk of what happens now.
     fn present(&mut self, now: Epoch) -> &mut Chunk {
-        if self.held.is_some() {
-            return self
-                .held
-                .as_mut()
-                .unwrap_or_else(|| unreachable!("it is held"));
+        if self.held.is_none() {
+            return self.chunk(now);
         }
-        self.chunk(now)
+        self.held.get_or_insert_default()
     }
 }
 
@@ -283,11 +280,9 @@ pub fn turn(core: &mut Core, turn: Arc<Turn>, epoch: Epoch) {
 #[inline]
 pub fn wake(core: &mut Core) {
     if core.effects.is_on() {
-        let process = Arc::clone(&core.process);
-        let station = &process.aof.stations[core.me];
-        station.asleep.store(false, Ordering::SeqCst);
-        let target = process.aof.target.load(Ordering::SeqCst);
-        core.engine.advance(target);
+        let hub = &core.process.aof;
+        hub.stations[core.me].asleep.store(false, Ordering::SeqCst);
+        core.engine.advance(hub.target.load(Ordering::SeqCst));
     }
 }
 
@@ -296,9 +291,7 @@ pub fn wake(core: &mut Core) {
 #[inline]
 pub fn sleep(core: &mut Core) {
     if core.effects.is_on() && core.journal.chunks.is_empty() && !core.engine.has_open_epochs() {
-        let hub = &core.process.aof;
-        hub.stations[core.me].asleep.store(true, Ordering::SeqCst);
-        hub.ring_if_dozing();
+        core.process.aof.note_asleep(core.me);
     }
 }
 
@@ -331,7 +324,6 @@ fn hand_on_all(core: &mut Core) {
             match mailbox.last_mut() {
                 Some(last) if last.epoch == chunk.epoch && chunk.bytes.len() <= COPIED => {
                     last.add(&mut chunk);
-                    chunk.clear();
                     journal.spare.push(chunk.bytes);
                 }
                 _ => mailbox.push(chunk),
@@ -349,8 +341,7 @@ fn hand_on_all(core: &mut Core) {
     if std::mem::take(&mut journal.ends) {
         core.effects.want(false);
         core.shard.note_losses(false);
-        station.asleep.store(true, Ordering::SeqCst);
-        hub.ring_if_dozing();
+        hub.note_asleep(core.me);
     }
     hub.wait_for_room();
 }
@@ -359,9 +350,7 @@ fn hand_on_all(core: &mut Core) {
 pub fn end(core: &mut Core) {
     hand_on(core);
     if core.effects.is_on() {
-        let hub = &core.process.aof;
-        hub.stations[core.me].asleep.store(true, Ordering::SeqCst);
-        hub.ring_if_dozing();
+        core.process.aof.note_asleep(core.me);
     }
 }
 
@@ -374,11 +363,11 @@ pub fn seen(core: &Core) -> Epoch {
 
 /// What writes are told while the log cannot be written.
 pub fn misconf(core: &Core) -> Option<Error> {
-    let hub = &core.process.aof;
-    hub.is_failing().then(|| {
-        let why = hub.state().failure.clone().unwrap_or_default();
-        Error::new(format!("MISCONF Errors writing to the AOF file: {why}"))
-    })
+    let state = core.process.aof.state();
+    let why = state.failure.as_ref()?;
+    Some(Error::new(format!(
+        "MISCONF Errors writing to the AOF file: {why}"
+    )))
 }
 
 /// Whether replies wait until the log is durable.

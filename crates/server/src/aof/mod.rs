@@ -31,13 +31,13 @@ use crate::wake::Wake;
 use chunk::Chunk;
 use engine::Epoch;
 use persist::append::Names;
-use persist::storage::Disk;
+use persist::storage::{Disk, Storage};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
-use turn::{Message, Turn};
+use turn::Message;
 
 /// Bytes that the shards have handed on and that are not written, beyond which they wait for the disk.
 const BACKLOG_MAX: usize = 64 << 20;
@@ -66,8 +66,6 @@ pub struct Hub {
     policy: Mutex<Policy>,
     /// Replies wait until what they show is durable.
     always: AtomicBool,
-    /// Writing fails.
-    failing: AtomicBool,
     /// How far the start has come.
     pub phase: AtomicU8,
     /// Shards that have all keys that were brought to them, and those that have begun to log.
@@ -125,12 +123,8 @@ pub struct State {
     pub enabled: bool,
     /// The base is still to be written for the first time.
     pub waits_for_base: bool,
-    /// A rewrite is under way, and since when, in Unix seconds.
-    pub rewriting: Option<i64>,
-    /// The turn that it began with.
-    pub turn: Option<Arc<Turn>>,
+    pub rewriting: Option<Rewriting>,
     pub scheduled: bool,
-    pub rewrite_failed: bool,
     /// Rewrites in a row that failed.
     pub failures: u64,
     pub tried: i64,
@@ -146,17 +140,21 @@ pub struct State {
     pub failure: Option<String>,
 }
 
-impl State {
+/// A rewrite that is under way.
+#[derive(Clone)]
+pub struct Rewriting {
+    /// In Unix seconds.
+    pub began: i64,
     /// The snapshot that becomes the next base.
-    pub fn base_under_way(&self) -> Option<Arc<Save>> {
-        let turn = self.turn.as_ref().filter(|_| self.rewriting.is_some())?;
-        turn.save.clone()
-    }
+    pub save: Arc<Save>,
 }
 
 /// Where the log is, and what it is called.
+#[derive(Clone)]
 pub struct Place {
     pub disk: Arc<Disk>,
+    /// The same, as the log uses it.
+    pub storage: Arc<dyn Storage>,
     pub names: Names,
 }
 
@@ -165,8 +163,10 @@ impl Place {
     pub fn of(config: &Config) -> Place {
         let here = std::env::current_dir().unwrap_or_default();
         let prefix = String::from_utf8_lossy(config.appendfilename());
+        let disk = Arc::new(Disk::new(here.join(config.appenddirname())));
         Place {
-            disk: Arc::new(Disk::new(here.join(config.appenddirname()))),
+            storage: fault::storage(Arc::clone(&disk)),
+            disk,
             names: Names::new(&prefix),
         }
     }
@@ -202,7 +202,6 @@ impl Hub {
                 durable: 0,
             }),
             always: AtomicBool::new(false),
-            failing: AtomicBool::new(false),
             phase: AtomicU8::new(SERVING),
             loaded: AtomicUsize::new(0),
             armed: AtomicUsize::new(0),
@@ -223,8 +222,9 @@ impl Hub {
         self.always.load(Ordering::Relaxed)
     }
 
+    /// Whether writing fails.
     pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.state().failure.is_some()
     }
 
     /// Notes `appendfsync`. Replies wait for the log from now on, or not any more.
@@ -280,6 +280,12 @@ impl Hub {
         if self.dozing.load(Ordering::SeqCst) {
             self.ring();
         }
+    }
+
+    /// A shard sleeps, or does not log any more.
+    fn note_asleep(&self, shard: usize) {
+        self.stations[shard].asleep.store(true, Ordering::SeqCst);
+        self.ring_if_dozing();
     }
 
     /// Notes bytes that were handed on.

@@ -11,7 +11,7 @@
 //! to log, and when they do, they serve.
 
 use super::journal;
-use super::{ARMING, Hub, Place, REPLAYING, SERVING, fault, writer};
+use super::{ARMING, Hub, Place, REPLAYING, SERVING, writer};
 use crate::clients::{Peer, Special};
 use crate::config::Config;
 use crate::core::{Arrival, Core, Process};
@@ -20,7 +20,8 @@ use command::Error;
 use persist::aof::Manifest;
 use persist::append::scan::Unit;
 use persist::append::{self, End, Failure, Log};
-use persist::storage::Storage;
+use persist::reader::is_dump;
+use persist::storage::sync_parent;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
@@ -39,8 +40,7 @@ pub const LOADING: Error = Error::fixed("LOADING Redis is loading the dataset in
 
 /// What there is of a log at the start.
 pub struct Found {
-    pub place: Place,
-    storage: Arc<dyn Storage>,
+    place: Place,
     manifest: Manifest,
     /// The dump that the base is, if there is one.
     pub base: Option<PathBuf>,
@@ -49,32 +49,23 @@ pub struct Found {
     truncated: bool,
 }
 
-fn is_dump(path: &Path) -> io::Result<bool> {
-    let mut magic = [0; 5];
-    let mut file = File::open(path)?;
-    let read = file.read(&mut magic)?;
-    Ok(matches!(&magic[..read], b"REDIS" | b"VALKE"))
-}
-
 /// Looks for a log where the configuration says; makes one of the dump if there is none.
-pub fn find(config: &Config) -> Result<Option<Found>, String> {
+pub fn find(config: &Config, place: Place) -> Result<Option<Found>, String> {
     if !config.appendonly() {
         return Ok(None);
     }
-    let place = Place::of(config);
-    let storage = fault::storage(Arc::clone(&place.disk));
     let prepared = place.disk.prepare();
     let told = |path: &Path, e: io::Error| format!("{}: {e}", path.display());
     prepared.map_err(|e| told(place.disk.directory(), e))?;
-    let manifest = append::manifest(&*storage, &place.names).map_err(|e| e.to_string())?;
+    let manifest = append::manifest(&*place.storage, &place.names).map_err(|e| e.to_string())?;
     let is_new = manifest.is_none();
     let mut manifest = manifest.unwrap_or_default();
     if is_new {
         let old = PathBuf::from(String::from_utf8_lossy(config.appendfilename()).as_ref());
         if old.exists() {
-            manifest = adopt_old(&place, &*storage, &old).map_err(|e| told(&old, e))?;
+            manifest = adopt_old(&place, &old).map_err(|e| told(&old, e))?;
         } else if config.dbfilename().exists() {
-            manifest = adopt_dump(&place, &*storage, config.dbfilename())
+            manifest = adopt_dump(&place, config.dbfilename())
                 .map_err(|e| told(config.dbfilename(), e))?;
         }
     }
@@ -82,7 +73,8 @@ pub fn find(config: &Config) -> Result<Option<Found>, String> {
     let base = base.map(|base| place.disk.path(&append::name_of(base)));
     let (mut dump, mut commands_at) = (None, None);
     if let Some(path) = base {
-        if is_dump(&path).map_err(|e| told(&path, e))? {
+        let is_dump = File::open(&path).and_then(is_dump);
+        if is_dump.map_err(|e| told(&path, e))? {
             dump = Some(path);
         } else {
             commands_at = Some(0);
@@ -90,7 +82,6 @@ pub fn find(config: &Config) -> Result<Option<Found>, String> {
     }
     Ok(Some(Found {
         place,
-        storage,
         manifest,
         base: dump,
         commands_at,
@@ -99,7 +90,7 @@ pub fn find(config: &Config) -> Result<Option<Found>, String> {
 }
 
 /// Makes a base of a log of one file, as servers before Redis 7.0 have it.
-fn adopt_old(place: &Place, storage: &dyn Storage, old: &Path) -> io::Result<Manifest> {
+fn adopt_old(place: &Place, old: &Path) -> io::Result<Manifest> {
     log::info!(
         "The append only file {} becomes the base of a directory",
         old.display()
@@ -110,20 +101,15 @@ fn adopt_old(place: &Place, storage: &dyn Storage, old: &Path) -> io::Result<Man
         .to_string_lossy()
         .into_owned();
     fs::rename(old, place.disk.path(&name))?;
-    File::open(
-        old.parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new(".")),
-    )?
-    .sync_all()?;
-    storage.sync_names()?;
+    sync_parent(old)?;
+    place.storage.sync_names()?;
     let manifest = append::manifest_of_base(name);
-    append::publish(storage, &place.names, &manifest)?;
+    append::publish(&*place.storage, &place.names, &manifest)?;
     Ok(manifest)
 }
 
 /// Makes the base of a new log of the dump, which would count for nothing else.
-fn adopt_dump(place: &Place, storage: &dyn Storage, dump: &Path) -> io::Result<Manifest> {
+fn adopt_dump(place: &Place, dump: &Path) -> io::Result<Manifest> {
     let (manifest, name) = append::first_base(&place.names);
     log::info!(
         "{} becomes the base of a new append only file",
@@ -133,8 +119,8 @@ fn adopt_dump(place: &Place, storage: &dyn Storage, dump: &Path) -> io::Result<M
     let path = place.disk.path(&temporary);
     fs::copy(dump, &path)?;
     File::open(&path)?.sync_all()?;
-    storage.rename(&temporary, &name)?;
-    storage.sync_names()?;
+    place.storage.rename(&temporary, &name)?;
+    place.storage.sync_names()?;
     Ok(manifest)
 }
 
@@ -175,7 +161,7 @@ impl Found {
                 return Err(Failure::Damage(name, damage));
             }
         }
-        append::read_increments(&*self.storage, &self.manifest, each)
+        append::read_increments(&*self.place.storage, &self.manifest, each)
     }
 
     /// Executes the commands of the log through a socket, and begins to write.
@@ -206,15 +192,16 @@ impl Found {
             );
         }
         let Found {
-            place,
-            storage,
-            manifest,
-            ..
+            place, manifest, ..
         } = self;
-        let log = Log::resume(Arc::clone(&storage), place.names.clone(), manifest, end);
-        let log = log.map_err(|e| format!("{}: {e}", place.disk.directory().display()))?;
-        process.aof.state().enabled = true;
-        writer::start(process, place, storage, Some(log)).map_err(|e| format!("thread: {e}"))
+        let Place {
+            disk,
+            storage,
+            names,
+        } = place.clone();
+        let log = Log::resume(storage, names, manifest, end);
+        let log = log.map_err(|e| format!("{}: {e}", disk.directory().display()))?;
+        writer::start(process, place, Some(log)).map_err(|e| format!("thread: {e}"))
     }
 
     fn feed(

@@ -3,14 +3,12 @@
 //! All shards are locked for a moment, and each marks the place. A rewrite begins a snapshot there, which
 //! becomes the base; what comes behind it goes to a new increment.
 
-use super::Hub;
-use super::writer::Base;
+use super::{Hub, Rewriting};
 use crate::core::Core;
-use crate::remote::parcel::Parcel;
+use crate::remote::tx;
 use crate::snapshot::{self, Save};
 use command::Error;
-use engine::locks::{Mode, Want};
-use engine::tx::{Kind, Part, ShardId};
+use engine::locks::Mode;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,25 +29,18 @@ pub struct Turn {
 
 /// What the thread of the log is told.
 pub enum Message {
-    /// The base of a turn is written, under this name; or it could not be.
-    Base(Arc<Turn>, Result<Base, String>),
+    /// The base of a turn is written, under its temporary name; or it could not be.
+    Base(Arc<Turn>, Result<(), String>),
     /// Everything is to be written, and that is all.
     End,
 }
 
 /// Begins a turn on all shards.
 fn begin(core: &mut Core, turn: Arc<Turn>) {
-    let part = |shard| {
-        let mut payload = Box::<Parcel>::default();
-        payload.home = core.me;
-        payload.part.turn = Some(Arc::clone(&turn));
-        // Exclusive, so that the turn belongs to one epoch, as everything does that writes.
-        Part::new(shard as ShardId, Want::Whole(Mode::Exclusive), payload)
-    };
-    let parts = (0..core.placement.shards()).map(part).collect();
-    let tx = core.engine.begin(Kind::Write, parts);
-    core.note_locks();
-    core.cuts.insert(tx);
+    // Exclusive, so that the turn belongs to one epoch, as everything does that writes.
+    tx::begin_on_all(core, Mode::Exclusive, |_, part| {
+        part.turn = Some(Arc::clone(&turn));
+    });
 }
 
 /// Begins to log, or to write the log anew.
@@ -63,15 +54,14 @@ pub fn rewrite(core: &mut Core) -> Result<(), Error> {
         !state.enabled
     };
     let what = if starts { What::Start } else { What::Rewrite };
-    let turn = snapshot::start_base(core, what).inspect_err(|_| {
-        let mut state = hub.state();
-        state.rewrite_failed = true;
-        state.failures += 1;
-    })?;
+    let started = snapshot::start_base(core, what);
+    let (turn, save) = started.inspect_err(|_| hub.state().failures += 1)?;
     {
         let mut state = hub.state();
-        state.rewriting = Some(snapshot::now_s());
-        state.turn = Some(Arc::clone(&turn));
+        state.rewriting = Some(Rewriting {
+            began: snapshot::now_s(),
+            save,
+        });
         state.rewrites += 1;
         if starts {
             state.enabled = true;
@@ -98,7 +88,7 @@ pub fn look_after(core: &mut Core) {
     if is_busy {
         return;
     }
-    let may_try = !state.rewrite_failed || snapshot::now_s() - state.tried > RETRY_S;
+    let may_try = state.failures == 0 || snapshot::now_s() - state.tried > RETRY_S;
     if state.enabled && !wanted {
         return stop(core);
     }
@@ -154,8 +144,8 @@ pub fn stop(core: &mut Core) {
         state.scheduled = false;
         state.waits_for_base = false;
         // A base that is being written would be of no use.
-        if let Some(save) = state.base_under_way() {
-            save.abandon();
+        if let Some(rewriting) = &state.rewriting {
+            rewriting.save.abandon();
         }
     }
     log::info!("The append only file is not written any more");

@@ -8,8 +8,7 @@ use crate::core::Process;
 use crate::session::script::restoring;
 use crate::snapshot::now_s;
 use engine::Epoch;
-use persist::append::{Log, Names};
-use persist::storage::{Disk, Storage};
+use persist::append::{self, Log};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -40,9 +39,7 @@ type Chunks = Vec<Vec<Chunk>>;
 
 pub struct Writer {
     process: Arc<Process>,
-    disk: Arc<Disk>,
-    storage: Arc<dyn Storage>,
-    names: Names,
+    place: Place,
     log: Option<Log>,
     epochs: BTreeMap<Epoch, Chunks>,
     /// The commands of the next block.
@@ -52,7 +49,7 @@ pub struct Writer {
     durable: Epoch,
     synced: Instant,
     /// Bases that are written, for turns that may not have been reached.
-    bases: Vec<(Arc<Turn>, Result<Base, String>)>,
+    bases: Vec<(Arc<Turn>, Result<(), String>)>,
     /// The last turn that was reached, and whether it succeeded.
     reached: Option<(Arc<Turn>, bool)>,
     /// Syncing fails: what has been written may not last.
@@ -60,28 +57,12 @@ pub struct Writer {
     ends: bool,
 }
 
-/// A base that is written.
-#[derive(Clone, Debug)]
-pub struct Base {
-    /// Its name, until it is installed.
-    pub name: String,
-    pub len: u64,
-}
-
 /// Starts the thread; `log` is what there is at the start.
-pub fn start(
-    process: &Arc<Process>,
-    place: Place,
-    storage: Arc<dyn Storage>,
-    log: Option<Log>,
-) -> io::Result<JoinHandle<()>> {
-    let (disk, names) = (Arc::clone(&place.disk), place.names.clone());
-    let _ = process.aof.place.set(place);
+pub fn start(process: &Arc<Process>, place: Place, log: Option<Log>) -> io::Result<JoinHandle<()>> {
+    let _ = process.aof.place.set(place.clone());
     let writer = Writer {
         process: Arc::clone(process),
-        disk,
-        storage,
-        names,
+        place,
         log,
         epochs: BTreeMap::new(),
         block: Vec::new(),
@@ -313,7 +294,7 @@ impl Writer {
                 let synced = self.log.as_mut().map_or(Ok(()), Log::sync);
                 self.log = None;
                 self.unsynced = false;
-                self.process.aof.failing.store(false, Ordering::SeqCst);
+                self.process.aof.state().failure = None;
                 synced
             }
             _ => {
@@ -340,9 +321,13 @@ impl Writer {
     }
 
     fn start_log(&mut self) -> io::Result<()> {
-        self.disk.prepare()?;
-        let storage = Arc::clone(&self.storage);
-        let manifest = persist::append::manifest(&*storage, &self.names);
+        let Place {
+            disk,
+            storage,
+            names,
+        } = self.place.clone();
+        disk.prepare()?;
+        let manifest = append::manifest(&*storage, &names);
         let manifest = match manifest {
             Ok(manifest) => manifest.unwrap_or_default(),
             Err(e) => {
@@ -350,7 +335,7 @@ impl Writer {
                 Default::default()
             }
         };
-        let log = Log::start(storage, self.names.clone(), manifest)?;
+        let log = Log::start(storage, names, manifest)?;
         self.log = Some(log);
         Ok(())
     }
@@ -361,7 +346,7 @@ impl Writer {
             return;
         };
         let sizes = log.manifest().increments.iter().chain(&log.manifest().base);
-        let sizes = sizes.map(|file| self.disk.path(&persist::append::name_of(file)));
+        let sizes = sizes.map(|file| self.place.disk.path(&append::name_of(file)));
         let sizes = sizes.filter_map(|path| std::fs::metadata(path).ok());
         let size: u64 = sizes.map(|meta| meta.len()).sum();
         let mut state = self.hub().state();
@@ -374,25 +359,26 @@ impl Writer {
         let bases = std::mem::take(&mut self.bases);
         for (turn, base) in bases {
             let reached = self.reached.as_ref().filter(|(t, _)| Arc::ptr_eq(t, &turn));
-            let outcome = match (reached, base) {
-                (_, Err(why)) => Err(why),
-                (None, Ok(base)) if self.log.is_some() || turn.what == What::Start => {
-                    self.bases.push((turn, Ok(base)));
+            let temporary = append::temporary_base(&self.place.names);
+            let outcome = match (base, reached, &mut self.log) {
+                (Err(why), ..) => Err(why),
+                (Ok(()), None, log) if log.is_some() || turn.what == What::Start => {
+                    self.bases.push((turn, Ok(())));
                     continue;
                 }
-                (Some((_, true)), Ok(base)) if self.log.is_some() => self.install_base(&base),
-                (_, Ok(base)) => {
-                    let _ = self.storage.remove(&base.name);
+                (Ok(()), Some((_, true)), Some(log)) => {
+                    log.install(&temporary).map_err(|e| e.to_string())
+                }
+                (Ok(()), ..) => {
+                    let _ = self.place.storage.remove(&temporary);
                     Err("the log has ended".into())
                 }
             };
             let mut state = self.hub().state();
-            let began = state.rewriting.take();
-            state.turn = None;
-            state.took = began.map(|began| now_s() - began);
+            let rewriting = state.rewriting.take();
+            state.took = rewriting.map(|rewriting| now_s() - rewriting.began);
             match outcome {
                 Ok(()) => {
-                    state.rewrite_failed = false;
                     state.failures = 0;
                     state.waits_for_base = false;
                     drop(state);
@@ -402,19 +388,11 @@ impl Writer {
                     log::info!("Background AOF rewrite finished successfully");
                 }
                 Err(why) => {
-                    state.rewrite_failed = true;
                     state.failures += 1;
                     log::warn!("Background AOF rewrite failed: {why}");
                 }
             }
         }
-    }
-
-    fn install_base(&mut self, base: &Base) -> Result<(), String> {
-        let Some(log) = &mut self.log else {
-            return Err("there is no log".into());
-        };
-        log.install(&base.name).map_err(|e| e.to_string())
     }
 
     fn sync(&mut self) {
@@ -500,16 +478,13 @@ fn is_complete(chunks: &Chunks) -> bool {
 }
 
 fn note_failure(process: &Process, e: &io::Error) {
-    let mut state = process.aof.state();
-    state.failure = Some(e.to_string());
-    process.aof.failing.store(true, Ordering::SeqCst);
+    process.aof.state().failure = Some(e.to_string());
 }
 
 fn note_success(process: &Process, log: &Log) {
     let mut state = process.aof.state();
     state.size = state.settled + log.len();
     if state.failure.take().is_some() {
-        process.aof.failing.store(false, Ordering::SeqCst);
         log::warn!("AOF write error looks solved. The server can write again.");
     }
 }

@@ -29,7 +29,7 @@ use command::table::Entry;
 use command::{Context, Effect, Error, Form, Weight};
 use engine::tx::{ShardId, TxId, Waiter};
 use resp::reply::Mark;
-use resp::{Args, Protocol, Reply};
+use resp::{Args, Pack, Protocol, Reply};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender as Post, channel};
 use store::shard::BIG;
@@ -320,8 +320,7 @@ pub fn finish(core: &mut Core, done: Done) {
     let before = std::mem::replace(&mut core.actor, Actor::of(&work.whole));
     for (_, part) in &mut work.parts {
         // All its keys are here: what it has done is what it says, and not what they have become.
-        part.part.is_told = true;
-        part.part.told.clear();
+        part.part.told = Some(Pack::default());
         apply(core, part);
     }
     if wrote {

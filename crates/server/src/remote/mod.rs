@@ -184,7 +184,6 @@ pub fn take_off(core: &mut Core, client: &mut Client) {
     };
     for (to, mut parcel) in flight.take_off() {
         parcel.tide = core.afloat.depart();
-        let mut parcel = parcel;
         parcel.epoch = core.engine.epoch();
         core.node.send_request(to.into(), Request::Calls(parcel));
     }

@@ -116,9 +116,8 @@ pub struct Part {
     pub cut: Option<Arc<Save>>,
     /// The log turns to something else.
     pub turn: Option<Arc<Turn>>,
-    /// What the command has told of its effects, if it has.
-    pub told: Pack,
-    pub is_told: bool,
+    /// What is to be logged of the part, instead of what its keys have become.
+    pub told: Option<Pack>,
     /// It is no command: the keys of a file take the place of all others.
     pub keys: Option<Vec<Batch>>,
 }
@@ -135,7 +134,7 @@ impl Part {
         !self.loans.is_empty()
             || !self.events.is_empty()
             || self.arrivals.is_some()
-            || !self.told.is_empty()
+            || self.told.as_ref().is_some_and(|told| !told.is_empty())
     }
 
     fn clear(&mut self) {
@@ -157,8 +156,7 @@ impl Part {
         self.ticks = 0;
         self.cut = None;
         self.turn = None;
-        self.told.clear();
-        self.is_told = false;
+        self.told = None;
         self.keys = None;
     }
 }

@@ -10,7 +10,7 @@
 //! its handler is the one that runs when all keys are at home. When each part runs, and who holds
 //! which locks, is the engine's matter; see `docs/transactions.md`.
 
-use super::parcel::{Parcel, Sender, Stock};
+use super::parcel::{self, Parcel, Sender, Stock};
 use super::route::Placed;
 use super::{aside, form_of};
 use crate::aof::journal;
@@ -131,6 +131,20 @@ pub fn begin(
     core.stats.transactions += 1;
     client.transaction = Some(tx);
     client.held = Some(Held::Remote);
+}
+
+/// Begins what is no client's command, on all shards at once; `fill` says what each shard's part is.
+pub fn begin_on_all(core: &mut Core, mode: Mode, mut fill: impl FnMut(usize, &mut parcel::Part)) {
+    let part = |shard| {
+        let mut payload = Box::<Parcel>::default();
+        payload.home = core.me;
+        fill(shard, &mut payload.part);
+        Part::new(shard as ShardId, Want::Whole(mode), payload)
+    };
+    let parts = (0..core.placement.shards()).map(part).collect();
+    let tx = core.engine.begin(Kind::Write, parts);
+    core.note_locks();
+    core.cuts.insert(tx);
 }
 
 /// The database besides the client's in which a command touches its keys.
@@ -308,7 +322,7 @@ pub fn run(
 /// Makes a part's keys what has been given back.
 pub fn apply(core: &mut Core, payload: &mut Parcel) {
     let (args, part) = payload.part_of();
-    let logs = core.effects.is_on() && !part.is_told;
+    let logs = core.effects.is_on() && part.told.is_none();
     for (db, i, loan) in part.loans.drain(..) {
         let key = core.shard.key(args.get(i));
         core.shard.accept(db, key, loan.as_ref());
@@ -316,8 +330,10 @@ pub fn apply(core: &mut Core, payload: &mut Parcel) {
             journal::note_key(core, db, args.get(i));
         }
     }
-    if core.effects.is_on() && !part.told.is_empty() {
-        let (db, told) = (payload.db, &payload.part.told);
+    if core.effects.is_on()
+        && let Some(told) = &payload.part.told
+    {
+        let db = payload.db;
         journal::note_calls(core, db, (0..told.len()).map(|i| told.command(i)));
     }
     if let Some(arrivals) = payload.part.arrivals.take() {
@@ -489,10 +505,10 @@ impl Work {
         }
         for (_, part) in &mut self.parts {
             let (args, part) = part.part_of();
-            part.is_told = true;
+            let calls = part.told.insert(Pack::default());
             for told in self.effects.told() {
                 if args.iter().any(|key| key == told.key) {
-                    part.told.push(told.args);
+                    calls.push(told.args);
                 }
             }
         }

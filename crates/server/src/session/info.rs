@@ -368,18 +368,21 @@ fn persistence(page: &mut Page<'_>) {
     page.line("rdb_last_load_keys_expired", state.expired);
     page.line("rdb_last_load_keys_loaded", state.loaded);
     let hub = &page.core.process.aof;
-    let (log, failing) = (hub.state().clone(), hub.is_failing());
+    let log = hub.state().clone();
     let status = |failed: bool| if failed { "err" } else { "ok" };
-    let takes = log.rewriting.map(|began| snapshot::now_s() - began);
+    let takes = log
+        .rewriting
+        .as_ref()
+        .map(|rewriting| snapshot::now_s() - rewriting.began);
     page.line("aof_enabled", u8::from(log.enabled));
     page.line("aof_rewrite_in_progress", u8::from(log.rewriting.is_some()));
     page.line("aof_rewrite_scheduled", u8::from(log.scheduled));
     page.line("aof_last_rewrite_time_sec", seconds(log.took));
     page.line("aof_current_rewrite_time_sec", seconds(takes));
-    page.line("aof_last_bgrewrite_status", status(log.rewrite_failed));
+    page.line("aof_last_bgrewrite_status", status(log.failures > 0));
     page.line("aof_rewrites", log.rewrites);
     page.line("aof_rewrites_consecutive_failures", log.failures);
-    page.line("aof_last_write_status", status(failing));
+    page.line("aof_last_write_status", status(log.failure.is_some()));
     page.line("aof_last_cow_size", 0);
     if log.enabled {
         page.line("aof_current_size", log.size);

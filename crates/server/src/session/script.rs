@@ -1,9 +1,7 @@
 //! EVAL, FCALL, SCRIPT, FUNCTION: the rows. How scripts run is [`crate::scripting`]'s matter.
 
-use crate::aof::chunk::put_call;
 use crate::aof::journal;
-use crate::core::Core;
-use crate::core::{Host, HostHandler};
+use crate::core::{Core, Host, HostHandler};
 use crate::remote::survey::{self, Finding, Findings, Topic, Whom};
 use crate::scripting::{self, Scripting, Shared, Texts};
 use ::script::{Library, Script};
@@ -14,7 +12,7 @@ use command::table::Row;
 use command::{Effect, Error, Flags, Outcome, Spec};
 use persist::dump;
 use persist::encode::{Compression, Encoder};
-use resp::Reply;
+use resp::{Reply, request};
 use std::sync::Arc;
 use std::time::Duration;
 use store::glob;
@@ -530,14 +528,14 @@ fn functions_changed(core: &mut Core) {
 pub fn restoring(texts: &Texts) -> Vec<u8> {
     let mut call = Vec::new();
     if texts.libraries.is_empty() {
-        put_call(&mut call, 2, [&b"FUNCTION"[..], b"FLUSH"].into_iter());
+        request::put(&mut call, [&b"FUNCTION"[..], b"FLUSH"].into_iter());
         return call;
     }
     let mut encoder = Encoder::new(Compression::None);
     let codes = texts.libraries.values().map(Library::code);
     let payload = dump::write_functions(&mut encoder, codes);
     let words = [&b"FUNCTION"[..], b"RESTORE", payload, b"FLUSH"];
-    put_call(&mut call, words.len(), words.into_iter());
+    request::put(&mut call, words.into_iter());
     call
 }
 
