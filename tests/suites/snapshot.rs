@@ -513,6 +513,92 @@ fn a_dump_shows_one_moment_of_all_shards() {
 }
 
 #[test]
+fn large_values_are_written_as_they_were() {
+    const ELEMENTS: usize = 60_000;
+    const STEP: usize = 500;
+    for shards in [1, SEVERAL] {
+        let directory = directory();
+        let server = setup(&directory, shards).start();
+        let mut connection = server.connect();
+        let line = |connection: &mut Connection, line: String| {
+            let reply = connection.line(&line);
+            let shown = &line[..line.len().min(60)];
+            assert!(!reply.is_error(), "{shown}: {reply}");
+        };
+        for from in (0..ELEMENTS).step_by(STEP) {
+            let many = |item: &dyn Fn(usize) -> String| {
+                let items: Vec<String> = (from..from + STEP).map(item).collect();
+                items.join(" ")
+            };
+            let long = "x".repeat(300);
+            let pairs = many(&|i| format!("field:{i} value:{i}"));
+            let longs = many(&|i| format!("field:{i} {i}{}", &long[..i % 300]));
+            let members = many(&|i| format!("member:{i}"));
+            let scores = many(&|i| format!("{} member:{i}", i % 1000));
+            line(&mut connection, format!("HSET hash {pairs}"));
+            line(&mut connection, format!("HSET longs {longs}"));
+            line(&mut connection, format!("SADD set {members}"));
+            line(&mut connection, format!("ZADD zset {scores}"));
+            line(&mut connection, format!("RPUSH list {members}"));
+            line(&mut connection, format!("XADD stream * {pairs}"));
+            connection.call(&["APPEND", "text", &longs]);
+        }
+        for key in ["hash", "list", "zset"] {
+            line(&mut connection, format!("COPY {key} {key}:gone"));
+            line(&mut connection, format!("COPY {key} {key}:renamed"));
+            line(&mut connection, format!("COPY {key} {key}:replaced"));
+        }
+        line(&mut connection, "XGROUP CREATE stream g 0".to_owned());
+        let read = "XREADGROUP GROUP g c COUNT 50 STREAMS stream >";
+        line(&mut connection, read.to_owned());
+        let want = digest(&mut connection);
+        let changes = |round: usize| {
+            let n = round * 7919 % ELEMENTS;
+            [
+                format!("HSET hash field:{n} changed:{round} field:{round}:new 1"),
+                format!("HDEL hash field:{}", n + 1),
+                format!("HSET longs field:{n} {}", "y".repeat(round)),
+                format!("HDEL longs field:{}", n + 2),
+                format!("SADD set new:{round}"),
+                format!("SREM set member:{n}"),
+                format!("ZADD zset {round} member:{n}"),
+                format!("ZREM zset member:{}", n + 1),
+                format!("LPUSH list new:{round}"),
+                format!("LSET list {} changed", n / 2),
+                "RPOP list 3".to_owned(),
+                format!("XADD stream * f {round}"),
+                "XREADGROUP GROUP g c COUNT 1 STREAMS stream >".to_owned(),
+                format!("XTRIM stream MAXLEN {}", ELEMENTS / STEP - round / 10),
+                format!("SETRANGE text {n} changed"),
+                format!("HSET hash:renamed field:{n} changed"),
+                format!("LSET list:renamed {} changed", n / 2),
+                format!("ZADD zset:renamed 1 member:{n}"),
+            ]
+        };
+        let mut lines = vec!["BGSAVE".to_owned()];
+        for key in ["hash", "list", "zset"] {
+            lines.push(format!("DEL {key}:gone"));
+            lines.push(format!("RENAME {key}:renamed {key}:other"));
+            lines.push(format!("RENAME {key}:other {key}:renamed"));
+            lines.push(format!("SET {key}:replaced 1"));
+        }
+        lines.extend((1..=scaled(300)).flat_map(changes));
+        let bytes: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let replies = connection.pipeline(bytes.as_bytes(), lines.len());
+        for (line, reply) in lines.iter().zip(replies) {
+            assert!(!reply.is_error(), "{line}: {reply}");
+        }
+        saved(&mut connection);
+        assert_ne!(digest(&mut connection), want);
+        let copied = self::directory();
+        let dump = directory.0.join("dump.rdb");
+        fs::copy(dump, copied.0.join("dump.rdb")).expect("it can be copied");
+        let other = setup(&copied, 2).start();
+        assert_eq!(digest(&mut other.connect()), want, "{shards} shards");
+    }
+}
+
+#[test]
 fn who_comes_while_a_dump_is_loaded_is_told_so() {
     let directory = directory();
     {

@@ -19,6 +19,7 @@ use store::access::{Access, Stamp};
 use store::element::{Digits, integer};
 use store::hash::Hash;
 use store::list::{List, Node};
+use store::picture::{Picture, Pictured};
 use store::listpack;
 use store::set::Set;
 use store::shard::Item;
@@ -63,6 +64,9 @@ pub(crate) enum View<'a> {
     Collection(Held<'a, Value>),
 }
 
+/// What writes the next part of a value; false when there is none left.
+type Parts<'a> = Box<dyn FnMut(&mut Encoder) -> bool + 'a>;
+
 impl<'a> View<'a> {
     pub(crate) fn of(item: &Item<'a>) -> View<'a> {
         match item.str() {
@@ -75,26 +79,24 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The type to be written, and the first version that has it.
-    fn kind(&self) -> (u8, u32) {
-        let value = match self {
-            View::Text(_) => return (kind::STRING, 6),
-            View::Collection(value) => &**value,
-        };
-        match value {
-            Value::List(_) => (kind::LIST_QUICKLIST_2, 10),
-            Value::Set(Set::Ints(_)) => (kind::SET_INTSET, 6),
-            Value::Set(_) => (kind::SET, 6),
-            Value::Hash(Hash::Packed(_)) => (kind::HASH_LISTPACK, 10),
-            Value::Hash(Hash::Timed(_)) if value.due_ms() != i64::MAX => {
-                (kind::HASH_LISTPACK_EX, 12)
-            }
-            Value::Hash(Hash::Table(table)) if table.is_timed() => (kind::HASH_METADATA, 12),
-            Value::Hash(_) => (kind::HASH, 6),
-            Value::Zset(Zset::Packed(_)) => (kind::ZSET_LISTPACK, 10),
-            Value::Zset(Zset::Tree(_)) => (kind::ZSET_2, 8),
-            Value::Stream(stream) => stream::kind(stream),
-        }
+}
+
+/// The type of strings, and the first version that has it.
+const TEXT: (u8, u32) = (kind::STRING, 6);
+
+/// The type to be written, and the first version that has it.
+fn kind_of(value: &Value) -> (u8, u32) {
+    match value {
+        Value::List(_) => (kind::LIST_QUICKLIST_2, 10),
+        Value::Set(Set::Ints(_)) => (kind::SET_INTSET, 6),
+        Value::Set(_) => (kind::SET, 6),
+        Value::Hash(Hash::Packed(_)) => (kind::HASH_LISTPACK, 10),
+        Value::Hash(Hash::Timed(_)) if value.due_ms() != i64::MAX => (kind::HASH_LISTPACK_EX, 12),
+        Value::Hash(Hash::Table(table)) if table.is_timed() => (kind::HASH_METADATA, 12),
+        Value::Hash(_) => (kind::HASH, 6),
+        Value::Zset(Zset::Packed(_)) => (kind::ZSET_LISTPACK, 10),
+        Value::Zset(Zset::Tree(_)) => (kind::ZSET_2, 8),
+        Value::Stream(stream) => stream::kind(stream),
     }
 }
 
@@ -172,11 +174,51 @@ impl Encoder {
 
     /// A key. With a stamp it is told too how recently or how often it was used.
     pub fn key(&mut self, item: &Item<'_>, stamp: Option<Stamp>) {
-        if let Some(at) = item.expiry() {
+        self.facts(item.expiry(), stamp.map(|stamp| stamp.told(item.access())));
+        let view = View::of(item);
+        self.kind(&view);
+        self.string(item.key());
+        self.body(&view);
+    }
+
+    /// A key whose value is large: `full` is called whenever `most` bytes have been written, and at the end. It
+    /// may [take](Encoder::take) them.
+    pub fn picture<E>(
+        &mut self,
+        picture: &Picture,
+        tells_use: bool,
+        most: usize,
+        mut full: impl FnMut(&mut Encoder) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let told = tells_use.then(|| picture.stamp.told(picture.access));
+        self.facts(picture.expiry, told);
+        let (value_type, version) = match &picture.value {
+            Pictured::Text(_) => TEXT,
+            Pictured::Collection(value) => kind_of(value),
+        };
+        self.op(value_type, version);
+        self.string(&picture.key);
+        match &picture.value {
+            Pictured::Text(text) => self.string(text),
+            Pictured::Collection(value) => {
+                let mut parts = self.parts(value);
+                while parts(self) {
+                    if self.out.len() >= most {
+                        full(self)?;
+                    }
+                }
+            }
+        }
+        full(self)
+    }
+
+    /// What stands before a key.
+    fn facts(&mut self, expiry: Option<i64>, told: Option<Access>) {
+        if let Some(at) = expiry {
             self.op(opcode::EXPIRE_MS, 3);
             self.out.extend_from_slice(&at.to_le_bytes());
         }
-        match stamp.map(|stamp| stamp.told(item.access())) {
+        match told {
             None => {}
             Some(Access::Idle(seconds)) => {
                 self.op(opcode::IDLE, 9);
@@ -187,10 +229,6 @@ impl Encoder {
                 self.out.push(count);
             }
         }
-        let view = View::of(item);
-        self.kind(&view);
-        self.string(item.key());
-        self.body(&view);
     }
 
     /// A value with its type, as payloads begin.
@@ -213,7 +251,10 @@ impl Encoder {
 
     #[inline]
     fn kind(&mut self, view: &View<'_>) {
-        let (value_type, version) = view.kind();
+        let (value_type, version) = match view {
+            View::Text(_) => TEXT,
+            View::Collection(value) => kind_of(value),
+        };
         self.op(value_type, version);
     }
 
@@ -224,6 +265,19 @@ impl Encoder {
             View::Text(Str::Blob(blob)) => return self.string(blob.bytes()),
             View::Collection(value) => &**value,
         };
+        match value {
+            Value::Set(Set::Ints(ints)) => self.packed(|to| ints.append_redis_to(to)),
+            Value::Hash(Hash::Packed(pack)) => self.packed(|to| pack.append_redis_to(to)),
+            Value::Zset(Zset::Packed(pack)) => self.packed(|to| pack.append_redis_to(to)),
+            value => {
+                let mut parts = self.parts(value);
+                while parts(self) {}
+            }
+        }
+    }
+
+    /// Begins a value, and answers what writes the rest of it.
+    fn parts<'a>(&mut self, value: &'a Value) -> Parts<'a> {
         match value {
             Value::List(list) => self.list(list),
             Value::Set(set) => self.set(set),
@@ -282,69 +336,74 @@ impl Encoder {
         true
     }
 
-    fn list(&mut self, list: &List) {
+    fn list<'a>(&mut self, list: &'a List) -> Parts<'a> {
         self.len(list.node_count() as u64);
-        for node in list.nodes() {
-            match node {
-                Node::Plain(text) => {
-                    self.len(NODE_PLAIN);
-                    self.string(text);
-                }
-                Node::Packed(entries, len) => {
-                    self.len(NODE_PACKED);
-                    self.packed(|to| listpack::append_redis(entries, len, to));
-                }
+        each(list.nodes(), |encoder, node| match node {
+            Node::Plain(text) => {
+                encoder.len(NODE_PLAIN);
+                encoder.string(text);
             }
-        }
+            Node::Packed(entries, len) => {
+                encoder.len(NODE_PACKED);
+                encoder.packed(|to| listpack::append_redis(entries, len, to));
+            }
+        })
     }
 
-    fn set(&mut self, set: &Set) {
+    fn set<'a>(&mut self, set: &'a Set) -> Parts<'a> {
         if let Set::Ints(ints) = set {
-            return self.packed(|to| ints.append_redis_to(to));
+            self.packed(|to| ints.append_redis_to(to));
+            return nothing();
         }
         self.len(set.len() as u64);
-        set.iter().for_each(|member| self.element(member));
+        each(set.iter(), Encoder::element)
     }
 
-    fn hash(&mut self, hash: &Hash) {
+    fn hash<'a>(&mut self, hash: &'a Hash) -> Parts<'a> {
         let expiries = || hash.fields().filter_map(|(_, _, at)| at);
         let soonest = hash.is_timed().then(|| expiries().min()).flatten();
         match (hash, soonest) {
-            (Hash::Packed(pack), _) => self.packed(|to| pack.append_redis_to(to)),
+            (Hash::Packed(pack), _) => {
+                self.packed(|to| pack.append_redis_to(to));
+                nothing()
+            }
             (Hash::Timed(pack), Some(soonest)) => {
                 self.raw(&soonest.to_le_bytes());
                 self.packed(|to| pack.append_redis_to(to));
+                nothing()
             }
             (_, Some(soonest)) => {
                 self.raw(&soonest.to_le_bytes());
                 self.len(hash.len() as u64);
-                for (field, value, at) in hash.fields() {
-                    self.len(at.map_or(0, |at| at.abs_diff(soonest) + 1));
-                    self.element(field);
-                    self.element(value);
-                }
+                each(hash.fields(), move |encoder, (field, value, at)| {
+                    encoder.len(at.map_or(0, |at| at.abs_diff(soonest) + 1));
+                    encoder.element(field);
+                    encoder.element(value);
+                })
             }
             (_, None) => {
                 self.len(hash.len() as u64);
-                for (field, value, _) in hash.fields() {
-                    self.element(field);
-                    self.element(value);
-                }
+                each(hash.fields(), |encoder, (field, value, _)| {
+                    encoder.element(field);
+                    encoder.element(value);
+                })
             }
         }
     }
 
     /// From the last element to the first, which is how Redis builds its lists fastest.
-    fn zset(&mut self, zset: &Zset) {
+    fn zset<'a>(&mut self, zset: &'a Zset) -> Parts<'a> {
         if let Zset::Packed(pack) = zset {
-            return self.packed(|to| pack.append_redis_to(to));
+            self.packed(|to| pack.append_redis_to(to));
+            return nothing();
         }
         let len = zset.len();
         self.len(len as u64);
-        for (member, score) in zset.range(len.saturating_sub(1), len, Direction::Down) {
-            self.element(member);
-            self.raw(&score.to_le_bytes());
-        }
+        let all = zset.range(len.saturating_sub(1), len, Direction::Down);
+        each(all, |encoder, (member, score)| {
+            encoder.element(member);
+            encoder.raw(&score.to_le_bytes());
+        })
     }
 
     /// A packed collection, which `write` puts behind other bytes.
@@ -357,6 +416,24 @@ impl Encoder {
             self.pack = bytes;
         }
     }
+}
+
+/// A value that is written.
+fn nothing<'a>() -> Parts<'a> {
+    Box::new(|_| false)
+}
+
+/// Writes what remains of a value one by one.
+fn each<'a, T>(
+    mut all: impl Iterator<Item = T> + 'a,
+    mut write: impl FnMut(&mut Encoder, T) + 'a,
+) -> Parts<'a> {
+    Box::new(move |encoder| {
+        let next = all.next();
+        let more = next.is_some();
+        next.into_iter().for_each(|next| write(encoder, next));
+        more
+    })
 }
 
 #[inline]

@@ -30,7 +30,7 @@ use crate::remote::tx::Transactions;
 use crate::scripting::program::Programs;
 use crate::scripting::{Scripting, Shared};
 use crate::session::debug::Switches;
-use crate::snapshot::{Errands, Save, Snapshots};
+use crate::snapshot::{Save, Snapshots};
 use crate::stats::Stats;
 use crate::tasks::Tasks;
 use crate::tracking::Tracking;
@@ -235,7 +235,6 @@ pub struct Core {
     pub surveys: Surveys,
     /// The save that this shard has a part in.
     pub save: Option<Arc<Save>>,
-    pub errands: Errands,
     /// Saves of this shard that have not begun everywhere.
     pub cuts: HashSet<TxId, ahash::RandomState>,
     pub asides: Asides,
@@ -306,7 +305,6 @@ impl Core {
             changes: Vec::new(),
             surveys: Surveys::default(),
             save: None,
-            errands: Errands::new(wake.clone()),
             cuts: HashSet::default(),
             asides: Asides::new(wake.clone()),
             pubsub: PubSub::default(),

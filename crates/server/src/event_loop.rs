@@ -201,11 +201,12 @@ impl<D: Driver> EventLoop<D> {
     }
 
     fn timeout(&self) -> Option<Duration> {
+        let save = self.core.save.as_ref();
         if self.core.shard.has_trash()
             || self.cron.is_busy()
             || !self.core.clients.dirty.is_empty()
             || !self.core.scripting.paused.is_empty()
-            || self.core.save.is_some()
+            || save.is_some_and(|save| !save.is_behind())
             || self.core.brought.is_some()
             || journal::has_released(&self.core)
         {
@@ -231,7 +232,7 @@ impl<D: Driver> EventLoop<D> {
             let left_us = (since_us + REPLY_DELAY_US - self.core.now_us).clamp(1, REPLY_DELAY_US);
             timeout = timeout.min(Duration::from_micros(left_us as u64));
         }
-        if !self.background.is_idle() {
+        if !self.background.is_idle() || save.is_some() {
             timeout = timeout.min(WAIT_MAX);
         }
         Some(timeout)
@@ -358,7 +359,6 @@ impl<D: Driver> EventLoop<D> {
         while let Some(done) = self.core.asides.done() {
             remote::aside::finish(&mut self.core, *done);
         }
-        snapshot::release(&mut self.core);
         while let Some((id, wants_reply, finish)) = self.core.tasks.finished() {
             self.finish_task(id, wants_reply, finish);
         }

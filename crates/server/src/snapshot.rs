@@ -4,7 +4,8 @@
 //!   SAVE, BGSAVE, a save point ──► a transaction that locks every shard, shared: the cut begins everywhere
 //!   each shard: Shard::cut_step, a slice a pass ──► Scribe ──► chunks ──┐
 //!               a key is changed: it is written first                   ├──► one thread: temp-<pid>.rdb,
-//!   each other shard ───────────────────────────────────────────────────┘    synced, renamed, synced
+//!               a value is large: a picture of it ──────────────────────┤    synced, renamed, synced
+//!   each other shard ───────────────────────────────────────────────────┘
 //! ```
 //!
 //! When all shards are locked no transaction is under way anywhere, and no write: so the shards' cuts are
@@ -12,18 +13,18 @@
 //! shard; the writing comes after.
 //!
 //! What the shards have encoded and the thread has not written is bounded ([`AFLOAT_MAX`]): a shard that would
-//! go beyond that waits for the disk.
+//! go beyond that waits for the disk; from the half of it on it brings what is about to change and nothing else.
+//! The thread writes large values itself, from [pictures](store::Picture), and
+//! the largest when it has all the rest, so that no shard waits for those.
 
 use crate::aof::turn::{Message, Turn, What};
 use crate::config::Config;
 use crate::core::{Core, Process};
 use crate::remote::tx;
-use crate::remote::{Parked, act};
 use crate::session::REDIS_VERSION;
-use crate::wake::Wake;
 use command::Error;
-use engine::locks::{Mode, Name, Want};
-use engine::tx::{TxId, Waiter};
+use engine::locks::Mode;
+use engine::tx::TxId;
 use persist::encode::{Chunk, Compression};
 use persist::{Encoder, Writer, writer};
 use std::collections::VecDeque;
@@ -31,16 +32,18 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender as Post, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use store::access::Stamp;
 use store::shard::Item;
-use store::{Large, Loan, Look, Shard, Sink};
+use store::{Picture, Sink};
 
 /// Bytes of a chunk, and how many of all shards' may wait to be written.
 const CHUNK: usize = 128 << 10;
 const AFLOAT_MAX: usize = 16 << 20;
+
+/// Bytes of a large value that is written before other things that wait.
+const SOON: usize = 1 << 20;
 
 /// Bytes after which the file is synced, so that there is not all to be done at the end.
 const SYNC_EVERY: u64 = 32 << 20;
@@ -49,9 +52,6 @@ const SYNC_EVERY: u64 = 32 << 20;
 const SLICE_MIN: Duration = Duration::from_micros(50);
 const SLICE_MAX: Duration = Duration::from_millis(1);
 const SLICE_SHARE: u32 = 8;
-
-/// Steps of a cut between two looks at the clock.
-const STEPS: usize = 8;
 
 /// Seconds after a save that failed, until a save point starts another.
 const RETRY_S: i64 = 5;
@@ -74,10 +74,27 @@ pub struct Save {
 }
 
 struct Queue {
-    chunks: VecDeque<Chunk>,
+    pieces: VecDeque<Piece>,
+    /// Bytes of all chunks.
     bytes: usize,
     /// Shards that will bring more.
     shards: usize,
+}
+
+/// What a shard brings.
+enum Piece {
+    Chunk(Chunk),
+    /// A key with a large value, and its database.
+    Large(usize, Box<Picture>),
+}
+
+impl Piece {
+    fn bytes(&self) -> usize {
+        match self {
+            Piece::Chunk(chunk) => chunk.bytes.len(),
+            Piece::Large(..) => 0,
+        }
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,7 +105,7 @@ impl Save {
     fn new(config: &Config, shards: usize) -> Save {
         Save {
             queue: Mutex::new(Queue {
-                chunks: VecDeque::new(),
+                pieces: VecDeque::new(),
                 bytes: 0,
                 shards,
             }),
@@ -117,20 +134,28 @@ impl Save {
         self.abandoned.load(Ordering::Acquire)
     }
 
+    /// An error if it was given up.
+    fn go_on(&self) -> io::Result<()> {
+        match self.is_abandoned() {
+            true => Err(io::Error::other(CANCELLED)),
+            false => Ok(()),
+        }
+    }
+
     /// Hands on what a shard has written, as soon as there is room.
-    fn bring(&self, chunk: Chunk) {
+    fn bring(&self, piece: Piece) {
         let mut queue = locked(&self.queue);
         while queue.bytes >= AFLOAT_MAX && !self.is_abandoned() {
             queue = self.changed.wait(queue).unwrap_or_else(|e| e.into_inner());
         }
-        queue.bytes += chunk.bytes.len();
-        queue.chunks.push_back(chunk);
+        queue.bytes += piece.bytes();
+        queue.pieces.push_back(piece);
         self.changed.notify_all();
     }
 
-    /// Somebody else will bring something too.
-    fn join(&self) {
-        locked(&self.queue).shards += 1;
+    /// Whether so much waits to be written that only what is about to change should be brought.
+    pub fn is_behind(&self) -> bool {
+        locked(&self.queue).bytes >= AFLOAT_MAX / 2 && !self.is_abandoned()
     }
 
     fn shard_is_done(&self) {
@@ -139,16 +164,14 @@ impl Save {
     }
 
     /// What is to be written next; nothing when all shards are done.
-    fn next(&self) -> Result<Option<Chunk>, io::Error> {
+    fn next(&self) -> io::Result<Option<Piece>> {
         let mut queue = locked(&self.queue);
         loop {
-            if self.is_abandoned() {
-                return Err(io::Error::other(CANCELLED));
-            }
-            if let Some(chunk) = queue.chunks.pop_front() {
-                queue.bytes -= chunk.bytes.len();
+            self.go_on()?;
+            if let Some(piece) = queue.pieces.pop_front() {
+                queue.bytes -= piece.bytes();
                 self.changed.notify_all();
-                return Ok(Some(chunk));
+                return Ok(Some(piece));
             }
             if queue.shards == 0 {
                 return Ok(None);
@@ -195,12 +218,17 @@ impl Scribe {
     fn hand_on(&mut self) {
         self.db = None;
         let chunk = self.encoder.take();
-        self.save.bring(chunk);
+        self.save.bring(Piece::Chunk(chunk));
     }
 }
 
 impl Sink for Scribe {
     fn keep(&mut self, db: usize, item: &Item<'_>, stamp: Stamp) {
+        if item.is_large()
+            && let Some(picture) = item.picture(stamp)
+        {
+            return self.save.bring(Piece::Large(db, Box::new(picture)));
+        }
         if self.db != Some(db) {
             // Every chunk says its database: those of the shards come in any order.
             self.encoder.select(db);
@@ -219,141 +247,6 @@ impl Drop for Scribe {
             self.hand_on();
         }
         self.save.shard_is_done();
-    }
-}
-
-/// A big value that a thread writes, and the lock under which it stays what it is.
-struct Errand {
-    scribe: Scribe,
-    large: Large,
-    loan: Loan,
-    stamp: Stamp,
-    waiter: Waiter,
-    seed: [u64; 4],
-}
-
-impl Errand {
-    /// Writes the value, as it stands on a desk of its own.
-    fn run(self) -> Waiter {
-        let Errand {
-            mut scribe,
-            large,
-            loan,
-            stamp,
-            waiter,
-            seed,
-        } = self;
-        let mut desk = Shard::new(1, seed);
-        let key = desk.key(&large.key);
-        desk.accept(0, key, Some(&loan));
-        if let Some(item) = desk.look(0, key, Look::Peek) {
-            scribe.keep(large.db_then, &item, stamp);
-        }
-        desk.forget(0, key);
-        waiter
-    }
-}
-
-/// The big values that a shard has threads write, one after the other.
-pub struct Errands {
-    wake: Wake,
-    post: Post<Waiter>,
-    done: Receiver<Waiter>,
-    queue: VecDeque<Box<Errand>>,
-    running: bool,
-}
-
-impl Errands {
-    pub fn new(wake: Wake) -> Errands {
-        let (post, done) = channel();
-        Errands {
-            wake,
-            post,
-            done,
-            queue: VecDeque::new(),
-            running: false,
-        }
-    }
-
-    fn start_next(&mut self) {
-        if self.running {
-            return;
-        }
-        let Some(errand) = self.queue.pop_front() else {
-            return;
-        };
-        self.running = true;
-        let (post, wake) = (self.post.clone(), self.wake.clone());
-        let run = move |errand: Box<Errand>| {
-            // Nobody listens any more when the server has ended.
-            let _ = post.send(errand.run());
-            wake.ring();
-        };
-        let slot = Arc::new(Mutex::new(Some(errand)));
-        let (taken, here) = (Arc::clone(&slot), run.clone());
-        let thread = std::thread::Builder::new().name("save-big".into());
-        let spawned = thread.spawn(move || {
-            let errand = locked(&taken).take();
-            errand.into_iter().for_each(run);
-        });
-        if spawned.is_err() {
-            let errand = locked(&slot).take();
-            errand.into_iter().for_each(here);
-        }
-    }
-}
-
-/// Has a thread write a big value, which stays locked meanwhile; or writes it here if somebody has it locked.
-fn send(core: &mut Core, save: &Arc<Save>, large: Large) {
-    let key = core.shard.key(&large.key);
-    let name = Name(key.hash);
-    if !core.engine.may_run(name, Mode::Shared) {
-        return core.shard.hand_over(&large);
-    }
-    let Some(loan) = core.shard.lend(large.db, key) else {
-        // Its time has come, and dumps have such keys too.
-        return core.shard.hand_over(&large);
-    };
-    let waiter = core.park(Want::key(name, Mode::Shared));
-    core.parked.insert(waiter, Parked::Save);
-    save.join();
-    let errand = Errand {
-        scribe: Scribe::new(Arc::clone(save)),
-        large,
-        loan,
-        stamp: core.shard.stamp(),
-        waiter,
-        seed: [(); 4].map(|()| core.shard.random()),
-    };
-    core.errands.queue.push_back(Box::new(errand));
-    core.errands.start_next();
-}
-
-/// Whether a command that writes these keys has to wait until a save has a big value.
-pub fn is_in_the_way(core: &mut Core, db: usize, names: &[&[u8]]) -> bool {
-    let Some(save) = core.save.clone() else {
-        return false;
-    };
-    let mut found = false;
-    for name in names {
-        let key = core.shard.key(name);
-        if let Some(large) = core.shard.take_before_change(db, key) {
-            send(core, &save, large);
-            found = true;
-        }
-    }
-    found
-}
-
-/// Releases the big values that have been written.
-pub fn release(core: &mut Core) {
-    while core.errands.running
-        && let Ok(waiter) = core.errands.done.try_recv()
-    {
-        core.errands.running = false;
-        core.engine.passed(waiter);
-        core.errands.start_next();
-        act(core);
     }
 }
 
@@ -588,6 +481,29 @@ struct Job {
     purpose: Purpose,
 }
 
+/// The file that a save is written to.
+struct Output<'f> {
+    writer: Writer<BufWriter<&'f File>>,
+    file: &'f File,
+    /// Where it ended when it was synced last.
+    synced: u64,
+    /// The oldest version that knows everything in it.
+    version: u32,
+}
+
+impl Output<'_> {
+    fn put(&mut self, chunk: &Chunk) -> io::Result<()> {
+        self.version = self.version.max(chunk.version);
+        self.writer.chunk(chunk)?;
+        let position = self.writer.position();
+        if position - self.synced >= SYNC_EVERY {
+            self.synced = position;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+}
+
 enum Purpose {
     Dump {
         background: bool,
@@ -631,25 +547,35 @@ impl Job {
     }
 
     fn write(&self, file: File, head: Chunk) -> io::Result<()> {
-        let mut version = head.version;
-        let mut to = Writer::new(BufWriter::new(&file), version)?;
-        to.chunk(&head)?;
-        let mut synced = 0;
-        while let Some(chunk) = self.save.next()? {
-            version = version.max(chunk.version);
-            to.chunk(&chunk)?;
-            if to.position() - synced >= SYNC_EVERY {
-                synced = to.position();
-                file.sync_data()?;
+        let mut to = Output {
+            writer: Writer::new(BufWriter::new(&file), head.version)?,
+            file: &file,
+            synced: 0,
+            version: head.version,
+        };
+        to.put(&head)?;
+        let mut encoder = Encoder::new(self.save.compression);
+        let mut largest = Vec::new();
+        while let Some(piece) = self.save.next()? {
+            match piece {
+                Piece::Chunk(chunk) => to.put(&chunk)?,
+                Piece::Large(db, picture) if picture.memory() < SOON => {
+                    self.write_large(&mut to, &mut encoder, db, &picture)?;
+                }
+                Piece::Large(db, picture) => largest.push((db, picture)),
             }
         }
-        to.finish_as(version)?.flush()?;
+        for (db, picture) in largest {
+            self.write_large(&mut to, &mut encoder, db, &picture)?;
+        }
+        let Output {
+            writer, version, ..
+        } = to;
+        writer.finish_as(version)?.flush()?;
         (&file).seek(SeekFrom::Start(0))?;
         (&file).write_all(&writer::header(version))?;
         file.sync_all()?;
-        if self.save.is_abandoned() {
-            return Err(io::Error::other(CANCELLED));
-        }
+        self.save.go_on()?;
         if let Purpose::Dump {
             path, directory, ..
         } = &self.purpose
@@ -659,6 +585,23 @@ impl Job {
             File::open(directory)?.sync_all()?;
         }
         Ok(())
+    }
+
+    fn write_large(
+        &self,
+        to: &mut Output<'_>,
+        encoder: &mut Encoder,
+        db: usize,
+        picture: &Picture,
+    ) -> io::Result<()> {
+        encoder.select(db);
+        encoder.picture(picture, self.save.stamps, CHUNK, |encoder| {
+            self.save.go_on()?;
+            let chunk = encoder.take();
+            to.put(&chunk)?;
+            encoder.reuse(chunk.bytes);
+            Ok(())
+        })
     }
 
     fn note(&self, written: &Result<(), String>, background: bool, cancelled: bool) {
@@ -727,23 +670,14 @@ pub fn go_on(core: &mut Core, began: Instant) {
         core.save = None;
         return;
     }
+    if save.is_behind() {
+        return;
+    }
     let start = Instant::now();
     let share = start.saturating_duration_since(began) / SLICE_SHARE;
     let slice = share.clamp(SLICE_MIN, SLICE_MAX);
     loop {
-        let mut more = true;
-        for _ in 0..STEPS {
-            more = core.shard.cut_step();
-            if core.shard.has_big {
-                for large in core.shard.take_large() {
-                    send(core, &save, large);
-                }
-            }
-            if !more {
-                break;
-            }
-        }
-        if !more {
+        if !core.shard.cut_step() {
             core.shard.end_cut();
             core.save = None;
             return;
@@ -841,20 +775,9 @@ pub fn prepare_end(core: &mut Core, ending: Ending) -> Result<(), Error> {
 
 /// Writes everything that a shard has, when nothing runs any more.
 pub fn bring_all(core: &mut Core) {
-    // Threads that read what the shard has.
-    while core.errands.running && core.errands.done.recv().is_ok() {
-        core.errands.running = false;
-        core.errands.start_next();
-    }
     if let Some(save) = core.process.snapshots.last() {
         cut(core, save);
-        let mut more = true;
-        while more {
-            more = core.shard.cut_step();
-            for large in core.shard.take_large() {
-                core.shard.hand_over(&large);
-            }
-        }
+        while core.shard.cut_step() {}
         core.shard.end_cut();
     }
 }

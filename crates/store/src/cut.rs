@@ -5,15 +5,15 @@
 //! over first, and noted, so that the walk passes over it. A key that comes into being is noted too: it is no
 //! part of the picture. So each key is handed over at most once, as it was when the cut began.
 //!
-//! A value of very many elements is not handed over by the walk, but named to the host ([`Large`]), which lends
-//! it to a thread and keeps it locked meanwhile, or has it handed over at once.
+//! A sink that cannot take a value between two commands, because it is large, takes a [picture](crate::picture)
+//! of it.
 //!
 //! A database that is emptied keeps its table until the walk has gone through it; what is stored in its place
 //! is not in the picture.
 
 use crate::access::Stamp;
 use crate::entry::Entry;
-use crate::shard::{BIG, Item, Key, Shard, item};
+use crate::shard::{Item, Shard, item};
 use crate::table::{CURSOR_BITS, Table};
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -24,19 +24,8 @@ pub trait Sink: Send {
     fn keep(&mut self, db: usize, item: &Item<'_>, stamp: Stamp);
 }
 
-/// A key whose value is too big to be handed over between two commands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Large {
-    /// Its database now, and when the cut began.
-    pub db: usize,
-    pub db_then: usize,
-    pub key: Box<[u8]>,
-}
-
 pub(crate) struct Cut {
     sink: Box<dyn Sink>,
-    /// Keys that the last step has come to and not handed over.
-    large: Vec<Large>,
     walks: Vec<Walk>,
     /// For each database, the walk through what was in it when the cut began, unless it was emptied since.
     live: Vec<Option<usize>>,
@@ -135,7 +124,6 @@ impl Shard {
         let databases = 0..self.spaces.len();
         self.cut = Some(Box::new(Cut {
             sink,
-            large: Vec::new(),
             walks: databases.clone().map(walk).collect(),
             live: databases.map(Some).collect(),
         }));
@@ -155,10 +143,7 @@ impl Shard {
         let next = cut.walks.iter().position(|walk| !walk.done);
         if let Some(i) = next {
             let db = cut.live.iter().position(|live| *live == Some(i));
-            let now = db;
-            let Cut {
-                sink, walks, large, ..
-            } = &mut *cut;
+            let Cut { sink, walks, .. } = &mut *cut;
             let walk = &mut walks[i];
             let detached = walk.detached.take();
             let table = match (&detached, db) {
@@ -175,14 +160,7 @@ impl Shard {
                 if place(hash) < from || noted.contains(hash) {
                     return;
                 }
-                match now.filter(|_| self.has_big && item.elements() >= BIG) {
-                    None => sink.keep(db, &item, stamp),
-                    Some(now) => large.push(Large {
-                        db: now,
-                        db_then: db,
-                        key: item.key().into(),
-                    }),
-                }
+                sink.keep(db, &item, stamp);
             });
             walk.cursor = next;
             walk.done = next == 0;
@@ -198,40 +176,6 @@ impl Shard {
         let more = cut.walks.iter().any(|walk| !walk.done);
         self.cut = Some(cut);
         more
-    }
-
-    /// The big values that the last step has come to. The caller has each handed over, by
-    /// [`Shard::hand_over`] or on its own, before anything can change.
-    pub fn take_large(&mut self) -> Vec<Large> {
-        let cut = self.cut.as_mut();
-        cut.map(|cut| std::mem::take(&mut cut.large))
-            .unwrap_or_default()
-    }
-
-    /// Hands over a big value.
-    pub fn hand_over(&mut self, large: &Large) {
-        let key = self.key(&large.key);
-        let (found, stamp) = (self.find(large.db, key), self.stamp());
-        if let (Some(cut), Some((_, entry))) = (&mut self.cut, found) {
-            cut.sink.keep(large.db_then, &item(entry.0), stamp);
-        }
-    }
-
-    /// A big value that is about to change, and that the walk has not reached: the caller has it handed over,
-    /// now.
-    pub fn take_before_change(&mut self, db: usize, key: Key<'_>) -> Option<Large> {
-        let (_, entry) = self.find(db, key)?;
-        if item(entry.0).elements() < BIG {
-            return None;
-        }
-        let cut = self.cut.as_mut()?;
-        let walk = cut.live[db].map(|i| &mut cut.walks[i])?;
-        let is_new = !walk.done && place(key.hash) >= walk.cursor && walk.noted.insert(key.hash);
-        is_new.then(|| Large {
-            db,
-            db_then: walk.db,
-            key: key.bytes.into(),
-        })
     }
 
     /// Ends a cut, whether the walk is over or not. The sink goes.
@@ -308,7 +252,7 @@ mod tests {
     use crate::entry::NewValue;
     use crate::list::{End, List};
     use crate::shard::Expiry;
-    use crate::{Look, Str};
+    use crate::{Key, Look, Str};
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
 
@@ -431,41 +375,6 @@ mod tests {
             shard.end_cut();
             assert_eq!(*album.lock().expect("nobody panics"), want, "seed {seed}");
         }
-    }
-
-    #[test]
-    fn big_values_are_left_to_the_host() {
-        let mut shard = Shard::new(2, [1, 2, 3, 4]);
-        for name in [b"one", b"two"] {
-            let key = shard.key(name);
-            let mut list = shard.create::<List>(1, key).expect("a list");
-            (0..BIG).for_each(|_| list.push(End::Tail, b"x"));
-            list.close(true);
-        }
-        let album = Arc::new(Mutex::new(Picture::new()));
-        shard.begin_cut(Box::new(Album(Arc::clone(&album))));
-        let two = shard.key(b"two");
-        let named = |name: &[u8]| Large {
-            db: 0,
-            db_then: 1,
-            key: name.into(),
-        };
-        shard.swap(0, 1);
-        assert_eq!(shard.take_before_change(0, two), Some(named(b"two")));
-        assert_eq!(shard.take_before_change(0, two), None);
-        // Nothing is handed over a second time.
-        push(&mut shard, 0, two);
-        let mut large = Vec::new();
-        while shard.cut_step() {
-            large.extend(shard.take_large());
-        }
-        large.extend(shard.take_large());
-        assert_eq!(large, [named(b"one")]);
-        assert!(album.lock().expect("nobody panics").is_empty());
-        shard.hand_over(&large[0]);
-        shard.end_cut();
-        let key = (1, b"one".to_vec());
-        assert!(album.lock().expect("nobody panics").contains_key(&key));
     }
 
     #[test]

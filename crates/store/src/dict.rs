@@ -238,18 +238,6 @@ impl Dict {
         self.push(page, at, hash, key, payload);
     }
 
-    /// The payload of an element, to be changed in place.
-    pub fn payload_mut(&mut self, key: &[u8]) -> Option<&mut [u8]> {
-        let hash = hash(key);
-        let (page, at) = self.home(hash);
-        let place = self.find_in(self.bucket(page, at), hash, key)?;
-        let bucket = self.pages[page].bucket_mut(at);
-        if let Record::Long(id) = bucket.record(place) {
-            return Some(self.longs.payload_mut(id));
-        }
-        Some(bucket.payload_mut(place))
-    }
-
     /// Takes an element out; false if there is none.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         match self.position(key) {

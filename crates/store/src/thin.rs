@@ -16,6 +16,7 @@
 
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 
 const HEADER: usize = 8;
 
@@ -92,6 +93,17 @@ impl Thin {
         }
         // SAFETY: the allocation is ours.
         unsafe { self.0.as_mut().note = note };
+    }
+
+    /// The note, as several threads count with it.
+    ///
+    /// # Panics
+    /// If there is no allocation.
+    #[inline]
+    pub fn shared_note(&self) -> &AtomicU32 {
+        assert!(!self.is_static());
+        // SAFETY: the allocation is there, and who counts in it does so with this alone.
+        unsafe { AtomicU32::from_ptr(&raw mut (*self.0.as_ptr()).note) }
     }
 
     #[inline]

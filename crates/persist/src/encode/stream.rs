@@ -1,6 +1,6 @@
 //! Streams, whose parts are told in `decode/stream.rs`.
 
-use super::Encoder;
+use super::{Encoder, Parts};
 use crate::format::{NEVER, UNKNOWN_READ, kind as format};
 use store::stream::{Group, Id, Stream};
 
@@ -21,14 +21,26 @@ fn wide_id(id: Id) -> [u8; 16] {
 }
 
 impl Encoder {
-    pub(super) fn stream(&mut self, stream: &Stream) {
-        let (form, _) = kind(stream);
+    pub(super) fn stream<'a>(&mut self, stream: &'a Stream) -> Parts<'a> {
         let log = stream.log();
         self.len(log.nodes() as u64);
-        for (base, pack) in log.packs() {
-            self.string(&wide_id(base));
-            self.packed(|to| pack.append_redis_to(to));
-        }
+        let mut packs = log.packs();
+        Box::new(move |encoder| {
+            let next = packs.next();
+            match next {
+                Some((base, pack)) => {
+                    encoder.string(&wide_id(base));
+                    encoder.packed(|to| pack.append_redis_to(to));
+                }
+                None => encoder.behind_entries(stream),
+            }
+            next.is_some()
+        })
+    }
+
+    fn behind_entries(&mut self, stream: &Stream) {
+        let (form, _) = kind(stream);
+        let log = stream.log();
         self.len(log.len());
         self.id(log.last_id);
         self.id(log.first_id);

@@ -107,8 +107,6 @@ pub enum Parked {
     Question(Asker, Box<Question>),
     /// A script from this shard.
     Script(usize, Box<Visit>),
-    /// A thread that writes a big value for a save; it has the lock at once.
-    Save,
 }
 
 pub type Waiting = HashMap<Waiter, Parked, ahash::RandomState>;
@@ -243,25 +241,10 @@ fn must_lock(
     args: Args<'_>,
 ) -> Option<Want> {
     let blocked = blocked(core, entry, args);
-    let waits = blocked.is_none()
-        && (aside::is_heavy(core, db, entry, args) || is_saved_first(core, db, entry, args));
-    if waits {
+    if blocked.is_none() && aside::is_heavy(core, db, entry, args) {
         return Some(wanted(core, entry, args));
     }
     blocked
-}
-
-/// Whether a command changes a big value that a save has to write before that.
-fn is_saved_first(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Args<'_>) -> bool {
-    if core.save.is_none() || !core.shard.has_big || !entry.spec.flags.has(Flags::WRITE) {
-        return false;
-    }
-    let places = aside::keys(core, entry, args);
-    let written = places.iter().filter(|place| place.writes);
-    let names: Vec<&[u8]> = written.map(|place| args.get(place.at)).collect();
-    let is_first = snapshot::is_in_the_way(core, db, &names);
-    core.places = places;
-    is_first
 }
 
 /// The locks under which a command on this shard's keys runs.
@@ -601,7 +584,6 @@ fn resume(core: &mut Core, waiter: Waiter) {
             survey::resume(core, waiter, asker, &question);
         }
         Some(Parked::Script(from, visit)) => scripting::resume(core, waiter, from, visit),
-        Some(Parked::Save) => {}
         Some(Parked::Client(Sender { conn, client })) => {
             match core.clients.get_mut(conn).filter(|c| c.id == client) {
                 Some(client) => {

@@ -11,6 +11,7 @@
 use super::CURSOR_BITS;
 use super::bucket::Bucket;
 use super::long::Longs;
+use crate::shared::Shared;
 
 /// Elements for each bucket at which one more is made.
 const LOAD: usize = 12;
@@ -23,7 +24,7 @@ const LEAST: usize = 32;
 
 #[derive(Clone)]
 pub struct Page {
-    buckets: Vec<Bucket>,
+    buckets: Shared<Vec<Bucket>>,
     /// Elements of each bucket.
     counts: Vec<u16>,
     len: usize,
@@ -36,7 +37,7 @@ pub struct Page {
 impl Page {
     pub fn new(depth: u32, prefix: u64) -> Page {
         Page {
-            buckets: vec![Bucket::default()],
+            buckets: Shared::new(vec![Bucket::default()]),
             counts: vec![0],
             len: 0,
             depth,
@@ -65,7 +66,7 @@ impl Page {
 
     #[inline]
     pub fn bucket_mut(&mut self, at: usize) -> &mut Bucket {
-        &mut self.buckets[at]
+        &mut self.buckets.own()[at]
     }
 
     /// Bytes of the page itself.
@@ -143,34 +144,26 @@ impl Page {
             return;
         }
         let low = 2 * cut;
-        let upper = self.buckets[low].split(self.depth + bits, longs);
-        self.reserve();
-        self.counts[low] = count(&self.buckets[low]);
+        let buckets = self.buckets.own();
+        let upper = buckets[low].split(self.depth + bits, longs);
+        reserve(buckets);
+        reserve(&mut self.counts);
+        self.counts[low] = count(&buckets[low]);
         self.counts.insert(low + 1, count(&upper));
-        self.buckets.insert(low + 1, upper);
-    }
-
-    /// Makes room for another bucket, and for not many more.
-    fn reserve(&mut self) {
-        let n = self.buckets.len();
-        if self.buckets.capacity() == n {
-            self.buckets.reserve_exact(n / 4 + 1);
-        }
-        if self.counts.capacity() == n {
-            self.counts.reserve_exact(n / 4 + 1);
-        }
+        buckets.insert(low + 1, upper);
     }
 
     /// Joins the two buckets that were one last.
     pub fn merge_buckets(&mut self) {
         let n = self.buckets.len();
         let cut = n - 1 - (1 << (n - 1).ilog2());
-        let upper = self.buckets.remove(2 * cut + 1);
+        let buckets = self.buckets.own();
+        let upper = buckets.remove(2 * cut + 1);
         self.counts.remove(2 * cut + 1);
-        self.buckets[2 * cut].join(upper);
-        self.counts[2 * cut] = count(&self.buckets[2 * cut]);
-        if n * 2 < self.buckets.capacity() {
-            self.buckets.shrink_to(n);
+        buckets[2 * cut].join(upper);
+        self.counts[2 * cut] = count(&buckets[2 * cut]);
+        if n * 2 < buckets.capacity() {
+            buckets.shrink_to(n);
             self.counts.shrink_to(n);
         }
     }
@@ -179,8 +172,9 @@ impl Page {
     pub fn split(&mut self) -> Page {
         let half = self.buckets.len() / 2;
         self.depth += 1;
+        let buckets = self.buckets.own();
         let upper = Page {
-            buckets: self.buckets.split_off(half),
+            buckets: Shared::new(buckets.split_off(half)),
             counts: self.counts.split_off(half),
             len: 0,
             depth: self.depth,
@@ -188,7 +182,7 @@ impl Page {
         };
         let len: usize = upper.buckets.iter().map(Bucket::len).sum();
         self.len -= len;
-        self.buckets.shrink_to(half + half / 4);
+        buckets.shrink_to(half + half / 4);
         self.counts.shrink_to(half + half / 4);
         Page { len, ..upper }
     }
@@ -197,7 +191,7 @@ impl Page {
     pub fn join(&mut self, upper: Page) {
         self.depth -= 1;
         self.len += upper.len;
-        self.buckets.extend(upper.buckets);
+        self.buckets.own().extend(upper.buckets.into_inner());
         self.counts.extend(upper.counts);
     }
 
@@ -225,9 +219,15 @@ impl Page {
 
     /// Drops some buckets; answers how many.
     pub fn free_some(&mut self, budget: usize) -> usize {
-        let dropped = budget.min(self.buckets.len());
-        self.buckets.truncate(self.buckets.len() - dropped);
-        dropped
+        self.buckets.shed(budget)
+    }
+}
+
+/// Makes room for another element, and for not many more.
+fn reserve<T>(elements: &mut Vec<T>) {
+    let n = elements.len();
+    if elements.capacity() == n {
+        elements.reserve_exact(n / 4 + 1);
     }
 }
 

@@ -12,6 +12,7 @@ use super::End;
 use super::front::Front;
 use crate::element::Element;
 use crate::listpack::{Entries, Entry, Listpack, Needle};
+use crate::shared::Shared;
 use std::collections::VecDeque;
 
 /// What a pack may hold, as `list-max-listpack-size` says.
@@ -71,7 +72,8 @@ impl Bound {
 
 #[derive(Clone)]
 struct Chunk {
-    pack: Listpack,
+    /// Copies of the list share it.
+    pack: Shared<Listpack>,
     /// Elements of the pack.
     len: u32,
 }
@@ -79,6 +81,7 @@ struct Chunk {
 impl Chunk {
     fn new(pack: Listpack) -> Chunk {
         let len = pack.len() as u32;
+        let pack = Shared::new(pack);
         Chunk { pack, len }
     }
 
@@ -156,7 +159,7 @@ impl Chunks {
             return None;
         }
         self.close();
-        Some(self.take(0).pack)
+        Some(self.take(0).pack.into_inner())
     }
 
     // All chunks as entries with their number, the open one first.
@@ -432,7 +435,7 @@ impl Chunks {
     fn edit<R>(&mut self, i: usize, edit: impl FnOnce(&mut Listpack) -> R) -> R {
         let chunk = &mut self.packs[i];
         self.held -= chunk.pack.memory();
-        let result = edit(&mut chunk.pack);
+        let result = edit(chunk.pack.own());
         chunk.len = chunk.pack.len() as u32;
         self.held += chunk.pack.memory();
         result

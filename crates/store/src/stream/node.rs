@@ -16,6 +16,7 @@
 use super::id::Id;
 use crate::element::Element;
 use crate::listpack::{Corrupt, Entries, Entry as Packed, Iter, Listpack};
+use crate::shared::Shared;
 
 const DELETED: i64 = 1;
 const SAME_NAMES: i64 = 2;
@@ -25,7 +26,7 @@ const FRAME_OWN: usize = 4;
 const FRAME_SAME: usize = 3;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Node(Listpack);
+pub(crate) struct Node(Shared<Listpack>);
 
 /// Names and values of an entry.
 #[derive(Clone)]
@@ -234,7 +235,7 @@ impl Node {
                 .chain(values)
                 .chain([int(n + FRAME_SAME)]),
         );
-        Node(pack)
+        Node(Shared::new(pack))
     }
 
     /// Puts an entry behind, whose id is above all that were ever in the node.
@@ -267,12 +268,12 @@ impl Node {
         if same {
             let values = fields.skip(1).step_by(2).map(Packed::of);
             let all = head(SAME_NAMES).chain(values);
-            self.0.push_all(all.chain([int(n + FRAME_SAME)]));
+            self.0.own().push_all(all.chain([int(n + FRAME_SAME)]));
         } else {
             let all = head(0).chain([int(n)]).chain(fields.map(Packed::of));
-            self.0.push_all(all.chain([int(2 * n + FRAME_OWN)]));
+            self.0.own().push_all(all.chain([int(2 * n + FRAME_OWN)]));
         }
-        self.0.replace_int(0, master.live + 1);
+        self.0.own().replace_int(0, master.live + 1);
     }
 
     /// Whether an entry whose names and values have `len` bytes still belongs here. Bounds are those
@@ -331,7 +332,7 @@ impl Node {
 
     /// Marks an entry as deleted, without counting it. Entries stay where they are.
     pub(crate) fn mark_deleted(&mut self, place: &Place) {
-        self.0.replace_int(place.at, place.flags | DELETED);
+        self.0.own().replace_int(place.at, place.flags | DELETED);
     }
 
     /// Counts `n` entries that were marked.
@@ -340,8 +341,8 @@ impl Node {
             return;
         };
         let deleted = master.deleted.saturating_add(n);
-        self.0.replace_int(master.deleted_at, deleted);
-        self.0.replace_int(0, master.live - n);
+        self.0.own().replace_int(master.deleted_at, deleted);
+        self.0.own().replace_int(0, master.live - n);
     }
 
     pub(crate) fn pack(&self) -> &Listpack {
@@ -350,7 +351,7 @@ impl Node {
 
     /// A node from outside, and how many entries it has.
     pub(crate) fn checked(pack: Listpack, base: Id) -> Result<Node, Corrupt> {
-        let node = Node(pack);
+        let node = Node(Shared::new(pack));
         node.check(base).ok_or(Corrupt)?;
         Ok(node)
     }

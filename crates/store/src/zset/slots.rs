@@ -1,18 +1,20 @@
 //! Boxes with numbers, which stay while others come and go. They stand in segments, so that having
-//! many never means moving them all.
+//! many never means moving them all, and copies share the segments until one of them changes one.
+
+use crate::shared::Shared;
 
 const SEGMENT: usize = 512;
 
 /// Boxes by number.
 #[derive(Clone)]
-pub(super) struct Slots<T> {
-    segments: Vec<Vec<Option<T>>>,
+pub(super) struct Slots<T: Clone + Send + Sync> {
+    segments: Vec<Shared<Vec<Option<T>>>>,
     /// Numbers that were given back.
     free: Vec<u32>,
     used: usize,
 }
 
-impl<T> Slots<T> {
+impl<T: Clone + Send + Sync> Slots<T> {
     pub(super) fn new() -> Slots<T> {
         Slots {
             segments: Vec::new(),
@@ -29,17 +31,17 @@ impl<T> Slots<T> {
             return number;
         }
         if self.segments.last().is_none_or(|s| s.len() == SEGMENT) {
-            self.segments.push(Vec::new());
+            self.segments.push(Shared::default());
         }
         let before = (self.segments.len() - 1) * SEGMENT;
         let last = self.segments.last_mut().expect("there is one now");
-        last.push(Some(value));
+        last.own().push(Some(value));
         (before + last.len() - 1) as u32
     }
 
     fn slot(&mut self, number: u32) -> &mut Option<T> {
         let number = number as usize;
-        &mut self.segments[number / SEGMENT][number % SEGMENT]
+        &mut self.segments[number / SEGMENT].own()[number % SEGMENT]
     }
 
     /// Takes out what has a number in use.
@@ -68,7 +70,7 @@ impl<T> Slots<T> {
         let (a_segment, b_segment) = (a / SEGMENT, b / SEGMENT);
         let (a_slot, b_slot) = if a_segment == b_segment {
             let slots = [a % SEGMENT, b % SEGMENT];
-            let segment = &mut self.segments[a_segment];
+            let segment = self.segments[a_segment].own();
             let [x, y] = segment.get_disjoint_mut(slots).expect("they differ");
             (x, y)
         } else {
@@ -77,7 +79,7 @@ impl<T> Slots<T> {
                 .segments
                 .get_disjoint_mut(segments)
                 .expect("they differ");
-            (&mut x[a % SEGMENT], &mut y[b % SEGMENT])
+            (&mut x.own()[a % SEGMENT], &mut y.own()[b % SEGMENT])
         };
         let in_use = "the number is in use";
         (
@@ -98,9 +100,7 @@ impl<T> Slots<T> {
             let Some(last) = self.segments.last_mut() else {
                 break;
             };
-            let n = last.len().min(left);
-            last.truncate(last.len() - n);
-            left -= n;
+            left -= last.shed(left);
             if last.is_empty() {
                 self.segments.pop();
             }
@@ -112,11 +112,11 @@ impl<T> Slots<T> {
     pub(super) fn memory(&self, of: impl Fn(&T) -> usize) -> usize {
         const SOME: usize = 64;
         let (mut bytes, mut n) = (0, 0);
-        for value in self.segments.iter().flatten().flatten().take(SOME) {
+        for value in self.segments.iter().flat_map(|s| s.iter()).flatten().take(SOME) {
             bytes += of(value);
             n += 1;
         }
-        let slots: usize = self.segments.iter().map(Vec::capacity).sum();
+        let slots: usize = self.segments.iter().map(|s| s.capacity()).sum();
         slots * size_of::<Option<T>>()
             + self.free.capacity() * size_of::<u32>()
             + bytes * self.used / n.max(1)
