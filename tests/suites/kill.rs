@@ -314,3 +314,99 @@ fn nothing_that_was_shown_is_lost() {
     let steps = &model.counters[0].sent;
     assert!(steps.load(Ordering::SeqCst) > 0, "nobody has done anything");
 }
+
+/// Operations of the disk around which a server is killed that writes dumps, and the most that are let pass.
+const DUMP_OPERATIONS: &[(&str, usize)] = &[
+    ("before-create", 12),
+    ("after-create", 12),
+    ("before-append", 80),
+    ("half-append", 80),
+    ("after-append", 80),
+    ("before-first", 4),
+    ("after-first", 4),
+    ("before-sync", 12),
+    ("after-sync", 12),
+    ("before-rename", 12),
+    ("after-rename", 12),
+    ("before-names", 12),
+    ("after-names", 12),
+];
+
+/// What a dump has, which is as it was at one moment: a number in two keys and in a value that is large.
+fn dumped(connection: &mut Connection) -> u64 {
+    let mut numbers = ["GET a", "GET b", "HGET large number"].map(|line| {
+        let reply = connection.line(line);
+        let text = reply.text().map(String::from_utf8_lossy);
+        text.map_or(0, |text| text.parse::<u64>().expect("a number"))
+    });
+    numbers.sort_unstable();
+    assert_eq!(numbers[0], numbers[2], "parts of a dump: {numbers:?}");
+    numbers[0]
+}
+
+#[test]
+fn a_dump_is_there_as_a_whole_or_the_one_before() {
+    const FIELDS: usize = 4000;
+    let directory = directory();
+    let mut seed = Seed::new(Seed::of_run(1));
+    let (mut acknowledged, mut begun) = (0, 0);
+    for n in 0..scaled(24) {
+        let mut setup = Server::setup(Program::Judged)
+            .shards(1 + seed.below(3))
+            .with("dir", &directory.0.display().to_string());
+        let mut story = format!("{n}");
+        if n % 2 == 1 {
+            let (operation, most) = seed.pick(DUMP_OPERATIONS);
+            let plan = format!("{operation}:{}", 1 + seed.below(*most));
+            story += &format!(", {plan}");
+            setup = setup.environment("SHOAL_CRASH_DUMP", &plan);
+        }
+        let mut server = setup.start();
+        let mut connection = server.connect();
+        let found = dumped(&mut connection);
+        assert!(
+            (acknowledged..=begun).contains(&found),
+            "{story}: {found} is there, {acknowledged} was saved, {begun} was begun"
+        );
+        (acknowledged, begun) = (found, found);
+        let fields: Vec<String> = (0..FIELDS).map(|i| format!("f:{i} value:{i}")).collect();
+        connection.line(&format!("HSET large {}", fields.join(" ")));
+        // Some dumps have what only a later version of the format knows.
+        let newer = seed.one_in(2);
+        let at_time = n % 2 == 0;
+        let saves = if at_time { 1 + seed.below(8) } else { 40 };
+        for save in 1..=saves {
+            begun += 1;
+            let mut lines = vec![
+                "MULTI".to_owned(),
+                format!("SET a {begun}"),
+                format!("SET b {begun}"),
+                format!("HSET large number {begun}"),
+                "EXEC".to_owned(),
+            ];
+            if newer {
+                let field = seed.below(FIELDS);
+                lines.push(format!("HPEXPIRE large 100000000 FIELDS 1 f:{field}"));
+            }
+            for line in &lines {
+                connection.line_if_open(line);
+            }
+            let sent = connection.send(&["SAVE"]);
+            if at_time && save == saves {
+                thread::sleep(Duration::from_micros(seed.below(6000) as u64));
+                server.signal(libc::SIGKILL);
+            }
+            let reply = sent.and_then(|()| connection.try_read());
+            if !matches!(reply, Ok(reply) if reply == Value::ok()) {
+                break;
+            }
+            acknowledged = begun;
+        }
+        if server.alive() {
+            server.signal(libc::SIGKILL);
+        }
+        server.wait();
+        println!("{story}: {acknowledged} of {begun}");
+    }
+    assert!(acknowledged > 0, "nothing was saved");
+}

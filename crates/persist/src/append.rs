@@ -11,8 +11,6 @@
 
 pub mod scan;
 #[cfg(test)]
-mod simulated;
-#[cfg(test)]
 mod tests;
 
 use crate::aof::{self, File, Manifest};

@@ -19,8 +19,8 @@ use store::access::{Access, Stamp};
 use store::element::{Digits, integer};
 use store::hash::Hash;
 use store::list::{List, Node};
-use store::picture::{Picture, Pictured};
 use store::listpack;
+use store::picture::{Picture, Pictured};
 use store::set::Set;
 use store::shard::Item;
 use store::value::Collection;
@@ -78,7 +78,6 @@ impl<'a> View<'a> {
             },
         }
     }
-
 }
 
 /// The type of strings, and the first version that has it.
@@ -181,11 +180,12 @@ impl Encoder {
         self.body(&view);
     }
 
-    /// A key whose value is large: `full` is called whenever `most` bytes have been written, and at the end. It
-    /// may [take](Encoder::take) them.
+    /// A key whose value is large: `full` is called whenever about `most` bytes have been written, and at the
+    /// end. It may [take](Encoder::take) them. Tables go page by page, so that what changes in them meanwhile
+    /// need not be kept twice for longer.
     pub fn picture<E>(
         &mut self,
-        picture: &Picture,
+        picture: Picture,
         tells_use: bool,
         most: usize,
         mut full: impl FnMut(&mut Encoder) -> Result<(), E>,
@@ -198,18 +198,49 @@ impl Encoder {
         };
         self.op(value_type, version);
         self.string(&picture.key);
-        match &picture.value {
-            Pictured::Text(text) => self.string(text),
+        match picture.value {
+            Pictured::Text(text) => self.string(&text),
+            Pictured::Collection(Value::Set(Set::Table(dict))) => {
+                self.len(dict.len() as u64);
+                let mut pages = dict.drain();
+                while pages.next_page(|member, _| self.string(member)) {
+                    self.when(most, &mut full)?;
+                }
+            }
+            Pictured::Collection(Value::Hash(hash @ Hash::Table(_))) => {
+                let soonest = soonest(&hash);
+                self.before_fields(&hash, soonest);
+                let Hash::Table(table) = hash else {
+                    unreachable!("it is a table");
+                };
+                let mut pages = table.drain();
+                while pages.next_page(|field, value, at| {
+                    let (field, value) = (Element::Bytes(field), Element::Bytes(value));
+                    self.field((field, value, at), soonest);
+                }) {
+                    self.when(most, &mut full)?;
+                }
+            }
             Pictured::Collection(value) => {
-                let mut parts = self.parts(value);
+                let mut parts = self.parts(&value);
                 while parts(self) {
-                    if self.out.len() >= most {
-                        full(self)?;
-                    }
+                    self.when(most, &mut full)?;
                 }
             }
         }
         full(self)
+    }
+
+    /// Calls `full` if so many bytes have been written.
+    fn when<E>(
+        &mut self,
+        most: usize,
+        full: &mut impl FnMut(&mut Encoder) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.out.len() >= most {
+            true => full(self),
+            false => Ok(()),
+        }
     }
 
     /// What stands before a key.
@@ -360,8 +391,7 @@ impl Encoder {
     }
 
     fn hash<'a>(&mut self, hash: &'a Hash) -> Parts<'a> {
-        let expiries = || hash.fields().filter_map(|(_, _, at)| at);
-        let soonest = hash.is_timed().then(|| expiries().min()).flatten();
+        let soonest = soonest(hash);
         match (hash, soonest) {
             (Hash::Packed(pack), _) => {
                 self.packed(|to| pack.append_redis_to(to));
@@ -372,23 +402,30 @@ impl Encoder {
                 self.packed(|to| pack.append_redis_to(to));
                 nothing()
             }
-            (_, Some(soonest)) => {
-                self.raw(&soonest.to_le_bytes());
-                self.len(hash.len() as u64);
-                each(hash.fields(), move |encoder, (field, value, at)| {
-                    encoder.len(at.map_or(0, |at| at.abs_diff(soonest) + 1));
-                    encoder.element(field);
-                    encoder.element(value);
-                })
-            }
-            (_, None) => {
-                self.len(hash.len() as u64);
-                each(hash.fields(), |encoder, (field, value, _)| {
-                    encoder.element(field);
-                    encoder.element(value);
+            _ => {
+                self.before_fields(hash, soonest);
+                each(hash.fields(), move |encoder, field| {
+                    encoder.field(field, soonest)
                 })
             }
         }
+    }
+
+    fn before_fields(&mut self, hash: &Hash, soonest: Option<i64>) {
+        if let Some(soonest) = soonest {
+            self.raw(&soonest.to_le_bytes());
+        }
+        self.len(hash.len() as u64);
+    }
+
+    #[inline]
+    fn field(&mut self, field: (Element<'_>, Element<'_>, Option<i64>), soonest: Option<i64>) {
+        let (field, value, at) = field;
+        if let Some(soonest) = soonest {
+            self.len(at.map_or(0, |at| at.abs_diff(soonest) + 1));
+        }
+        self.element(field);
+        self.element(value);
     }
 
     /// From the last element to the first, which is how Redis builds its lists fastest.
@@ -416,6 +453,12 @@ impl Encoder {
             self.pack = bytes;
         }
     }
+}
+
+/// The soonest expiry of all fields.
+fn soonest(hash: &Hash) -> Option<i64> {
+    let expiries = || hash.fields().filter_map(|(_, _, at)| at);
+    hash.is_timed().then(|| expiries().min()).flatten()
 }
 
 /// A value that is written.

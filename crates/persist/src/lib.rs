@@ -22,10 +22,12 @@ pub mod decode;
 pub mod dump;
 pub mod encode;
 pub mod error;
+pub mod file;
 pub mod format;
-
 pub mod lzf;
 pub mod reader;
+#[cfg(test)]
+mod simulated;
 pub mod source;
 pub mod storage;
 pub mod writer;
@@ -36,5 +38,6 @@ pub use batch::Batch;
 pub use decode::{Decoded, Decoder};
 pub use encode::Encoder;
 pub use error::Error;
+pub use file::DumpFile;
 pub use reader::{Event, Reader};
 pub use writer::Writer;

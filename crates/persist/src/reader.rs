@@ -4,7 +4,7 @@
 //! keys of any size go by in memory of the size of the largest.
 
 use crate::decode::{self, Decoded, Decoder};
-use crate::error::Error;
+use crate::error::{Error, corrupt};
 use crate::format::{Dialect, REDIS, VALKEY, Version, opcode};
 use crate::source::{self, Scratch, Source, Stream};
 use std::io::{self, Read};
@@ -189,6 +189,8 @@ impl<R: Read> Reader<R> {
                 keys: source::len(source)?,
                 volatile: source::len(source)?,
             },
+            // Facts came after checksums, so this version is none that somebody wrote.
+            opcode::AUX if !self.version.has_checksum() => return Err(corrupt("the version")),
             opcode::AUX => {
                 let name = source::string(source, &mut self.text)?;
                 self.name.set(name);

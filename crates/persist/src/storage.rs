@@ -1,10 +1,11 @@
-//! The disk, as far as the append-only log needs it: one directory of files that grow at their ends.
+//! The disk, as far as dumps and the append-only log need it: one directory of files that grow at their ends.
 //!
 //! Nothing is durable before it has been synced: what a file has, by [`Appending::sync`]; that it is there
 //! under its name, by [`Storage::sync_names`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub trait Storage: Send + Sync {
@@ -15,6 +16,9 @@ pub trait Storage: Send + Sync {
     fn open(&self, name: &str) -> io::Result<Box<dyn Appending>>;
 
     fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Writes over the first bytes of a file, which are there.
+    fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
     fn exists(&self, name: &str) -> io::Result<bool>;
 
@@ -91,6 +95,11 @@ impl Storage for Disk {
 
     fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(self.path(name))?))
+    }
+
+    fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path(name))?;
+        file.write_all_at(bytes, 0)
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {

@@ -431,9 +431,7 @@ impl Core {
     /// Whether a command on this shard's keys may have to wait, or has company on other shards.
     #[inline]
     pub fn is_crossed(&self) -> bool {
-        !self.engine.is_plain()
-            || self.flight.is_some()
-            || self.save.is_some() && self.shard.has_big
+        !self.engine.is_plain() || self.flight.is_some()
     }
 
     /// Tells the data whether anybody has locked some of it, waits for some, or has some cached.

@@ -18,6 +18,7 @@ pub mod dial;
 pub mod dispatch;
 pub mod driver;
 pub mod event_loop;
+pub mod fault;
 pub mod histogram;
 pub mod latency;
 pub mod listen;

@@ -20,17 +20,18 @@
 use crate::aof::turn::{Message, Turn, What};
 use crate::config::Config;
 use crate::core::{Core, Process};
+use crate::cpu;
+use crate::fault;
 use crate::remote::tx;
 use crate::session::REDIS_VERSION;
 use command::Error;
 use engine::locks::Mode;
 use engine::tx::TxId;
 use persist::encode::{Chunk, Compression};
-use persist::{Encoder, Writer, writer};
+use persist::storage::{Appending, Disk, Storage};
+use persist::{DumpFile, Encoder, file};
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -44,9 +45,6 @@ const AFLOAT_MAX: usize = 16 << 20;
 
 /// Bytes of a large value that is written before other things that wait.
 const SOON: usize = 1 << 20;
-
-/// Bytes after which the file is synced, so that there is not all to be done at the end.
-const SYNC_EVERY: u64 = 32 << 20;
 
 /// Shortest and longest slice of a cut in one pass of the loop, and its share of the pass.
 const SLICE_MIN: Duration = Duration::from_micros(50);
@@ -381,16 +379,17 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
         return Err(REWRITING);
     }
     let save = Arc::new(Save::new(&core.config, core.placement.shards()));
-    let name = PathBuf::from(core.config.dbfilename());
+    let name = core.config.dbfilename().to_string_lossy().into_owned();
     state.tried = now_s();
     state.scheduled = false;
     // A directory that cannot be written to is found out here. It may be another one before the end.
+    let temporary = format!("temp-{}.rdb", std::process::id());
     let opened = std::env::current_dir().and_then(|directory| {
-        let temporary = directory.join(format!("temp-{}.rdb", std::process::id()));
-        let file = File::create(&temporary)?;
-        Ok((directory, temporary, file))
+        let storage = fault::storage(Arc::new(Disk::new(directory)), fault::Of::Dump);
+        let file = storage.create(&temporary)?;
+        Ok((storage, file))
     });
-    let (directory, temporary, file) = opened.map_err(|e| {
+    let (storage, file) = opened.map_err(|e| {
         log::warn!("Failed opening the temp RDB file for saving: {e}");
         if background {
             state.failed = true;
@@ -410,12 +409,9 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
     let job = Job {
         save: Arc::clone(&save),
         process: Arc::clone(&process),
+        storage,
         temporary,
-        purpose: Purpose::Dump {
-            background,
-            path: directory.join(name),
-            directory,
-        },
+        purpose: Purpose::Dump { background, name },
     };
     job.spawn(file, head)
         .inspect_err(|_| process.snapshots.state().running = None)?;
@@ -431,11 +427,11 @@ pub fn start_base(core: &mut Core, what: What) -> Result<(Arc<Turn>, Arc<Save>),
     let refused = || Error::fixed("ERR Can't open the append-only file. Check server logs.");
     let place = process.aof.place().ok_or_else(refused)?;
     let temporary = persist::append::temporary_base(&place.names);
-    let temporary = place.disk.path(&temporary);
+    let storage = fault::storage(Arc::clone(&place.disk), fault::Of::Dump);
     let opened = place.disk.prepare();
-    let opened = opened.and_then(|()| File::create(&temporary));
+    let opened = opened.and_then(|()| storage.create(&temporary));
     let file = opened.map_err(|e| {
-        log::warn!("Can't open {} for the base: {e}", temporary.display());
+        log::warn!("Can't open {temporary} for the base: {e}");
         refused()
     })?;
     let save = Arc::new(Save::new(&core.config, core.placement.shards()));
@@ -448,6 +444,7 @@ pub fn start_base(core: &mut Core, what: What) -> Result<(Arc<Turn>, Arc<Save>),
     let job = Job {
         save: Arc::clone(&save),
         process,
+        storage,
         temporary,
         purpose: Purpose::Base(Arc::clone(&turn)),
     };
@@ -477,48 +474,25 @@ fn head(core: &Core, is_base: bool) -> Chunk {
 struct Job {
     save: Arc<Save>,
     process: Arc<Process>,
-    temporary: PathBuf,
+    storage: Arc<dyn Storage>,
+    temporary: String,
     purpose: Purpose,
 }
 
-/// The file that a save is written to.
-struct Output<'f> {
-    writer: Writer<BufWriter<&'f File>>,
-    file: &'f File,
-    /// Where it ended when it was synced last.
-    synced: u64,
-    /// The oldest version that knows everything in it.
-    version: u32,
-}
-
-impl Output<'_> {
-    fn put(&mut self, chunk: &Chunk) -> io::Result<()> {
-        self.version = self.version.max(chunk.version);
-        self.writer.chunk(chunk)?;
-        let position = self.writer.position();
-        if position - self.synced >= SYNC_EVERY {
-            self.synced = position;
-            self.file.sync_data()?;
-        }
-        Ok(())
-    }
-}
-
 enum Purpose {
-    Dump {
-        background: bool,
-        path: PathBuf,
-        directory: PathBuf,
-    },
+    Dump { background: bool, name: String },
     Base(Arc<Turn>),
 }
 
 impl Job {
-    fn spawn(self, file: File, head: Chunk) -> Result<(), Error> {
+    fn spawn(self, file: Box<dyn Appending>, head: Chunk) -> Result<(), Error> {
         let save = Arc::clone(&self.save);
         let spawned = std::thread::Builder::new()
             .name("save".into())
-            .spawn(move || self.run(file, head));
+            .spawn(move || {
+                cpu::give_way();
+                self.run(file, head);
+            });
         spawned.map(drop).map_err(|e| {
             log::warn!("Can't save in background: no thread: {e}");
             save.abandon();
@@ -527,12 +501,12 @@ impl Job {
         })
     }
 
-    fn run(self, file: File, head: Chunk) {
+    fn run(self, file: Box<dyn Appending>, head: Chunk) {
         let written = self.write(file, head);
         if written.is_err() {
             // The shards leave it when they come to it.
             self.save.abandon();
-            let _ = fs::remove_file(&self.temporary);
+            let _ = self.storage.remove(&self.temporary);
         }
         let cancelled = self.save.is_abandoned();
         let written = written.map_err(|e| e.to_string());
@@ -546,59 +520,45 @@ impl Job {
         self.save.end(written);
     }
 
-    fn write(&self, file: File, head: Chunk) -> io::Result<()> {
-        let mut to = Output {
-            writer: Writer::new(BufWriter::new(&file), head.version)?,
-            file: &file,
-            synced: 0,
-            version: head.version,
-        };
-        to.put(&head)?;
+    fn write(&self, file: Box<dyn Appending>, head: Chunk) -> io::Result<()> {
+        let storage = Arc::clone(&self.storage);
+        let mut to = DumpFile::begin(storage, &self.temporary, file, head.version)?;
+        to.chunk(&head)?;
         let mut encoder = Encoder::new(self.save.compression);
         let mut largest = Vec::new();
         while let Some(piece) = self.save.next()? {
             match piece {
-                Piece::Chunk(chunk) => to.put(&chunk)?,
+                Piece::Chunk(chunk) => to.chunk(&chunk)?,
                 Piece::Large(db, picture) if picture.memory() < SOON => {
-                    self.write_large(&mut to, &mut encoder, db, &picture)?;
+                    self.write_large(&mut to, &mut encoder, db, *picture)?;
                 }
                 Piece::Large(db, picture) => largest.push((db, picture)),
             }
         }
         for (db, picture) in largest {
-            self.write_large(&mut to, &mut encoder, db, &picture)?;
+            self.write_large(&mut to, &mut encoder, db, *picture)?;
         }
-        let Output {
-            writer, version, ..
-        } = to;
-        writer.finish_as(version)?.flush()?;
-        (&file).seek(SeekFrom::Start(0))?;
-        (&file).write_all(&writer::header(version))?;
-        file.sync_all()?;
+        to.finish()?;
         self.save.go_on()?;
-        if let Purpose::Dump {
-            path, directory, ..
-        } = &self.purpose
-        {
-            fs::rename(&self.temporary, path)?;
-            // The new name has to last too.
-            File::open(directory)?.sync_all()?;
+        match &self.purpose {
+            Purpose::Dump { name, .. } => file::install(&*self.storage, &self.temporary, name),
+            // The log does that.
+            Purpose::Base(_) => Ok(()),
         }
-        Ok(())
     }
 
     fn write_large(
         &self,
-        to: &mut Output<'_>,
+        to: &mut DumpFile,
         encoder: &mut Encoder,
         db: usize,
-        picture: &Picture,
+        picture: Picture,
     ) -> io::Result<()> {
         encoder.select(db);
         encoder.picture(picture, self.save.stamps, CHUNK, |encoder| {
             self.save.go_on()?;
             let chunk = encoder.take();
-            to.put(&chunk)?;
+            to.chunk(&chunk)?;
             encoder.reuse(chunk.bytes);
             Ok(())
         })

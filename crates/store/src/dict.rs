@@ -31,7 +31,7 @@ mod tests;
 use crate::hashing::hash;
 use crate::random::Random;
 use bucket::{Bucket, Place, Record};
-pub use iter::Iter;
+pub use iter::{Drain, Iter};
 use long::Longs;
 use page::Page;
 
@@ -149,10 +149,7 @@ impl Dict {
 
     #[inline]
     fn pair<'a>(&'a self, record: Record<'a>) -> (&'a [u8], &'a [u8]) {
-        match record {
-            Record::Inline { key, payload } => (key, payload),
-            Record::Long(id) => (self.longs.key(id), self.longs.payload(id)),
-        }
+        self.longs.pair(record)
     }
 
     /// The payload of an element.
@@ -357,6 +354,14 @@ impl Dict {
     /// All elements with their payloads.
     pub fn iter(&self) -> Iter<'_> {
         Iter::new(self)
+    }
+
+    /// All elements, a page at a time, each of which goes when it has been visited.
+    pub fn drain(self) -> Drain {
+        Drain {
+            pages: self.pages.into_iter(),
+            longs: self.longs,
+        }
     }
 
     /// Visits the elements of the bucket at `cursor` and answers the next cursor, 0 at the end. An

@@ -91,7 +91,8 @@ mod tests {
             Value::Set(set) => set.iter().map(|m| format!("{:?}", m.text())).collect(),
             Value::Hash(hash) => {
                 let fields = hash.fields();
-                let shown = fields.map(|(f, v, at)| format!("{:?} {:?} {at:?}", f.text(), v.text()));
+                let shown =
+                    fields.map(|(f, v, at)| format!("{:?} {:?} {at:?}", f.text(), v.text()));
                 shown.collect()
             }
             Value::Zset(zset) => {
@@ -100,7 +101,9 @@ mod tests {
             }
             Value::Stream(stream) => {
                 let entries = stream.log().range(Id::MIN, Id::MAX);
-                entries.map(|e| format!("{:?} {}", e.id, e.fields.len())).collect()
+                entries
+                    .map(|e| format!("{:?} {}", e.id, e.fields.len()))
+                    .collect()
             }
         }
     }
@@ -181,7 +184,8 @@ mod tests {
                         let id = NewId::Exact(last.next().expect("there is one"));
                         let fields: [&[u8]; 2] = [b"field", &a];
                         let log = stream.log_mut();
-                        log.append(id, 1, fields.into_iter(), 1, limits).expect("it is above");
+                        log.append(id, 1, fields.into_iter(), 1, limits)
+                            .expect("it is above");
                     }
                     false => {
                         let id = Id::new(0, random.below(last.seq as usize + 1) as u64);
@@ -248,7 +252,10 @@ mod tests {
         let mut shard = Shard::new(1, [1, 2, 3, 4]);
         let is_large = |shard: &mut Shard, name: &[u8]| {
             let key = shard.key(name);
-            shard.look(0, key, Look::Peek).expect("it is there").is_large()
+            shard
+                .look(0, key, Look::Peek)
+                .expect("it is there")
+                .is_large()
         };
         for (name, len) in [(b"a", 3), (b"b", LARGE / 2), (b"c", LARGE)] {
             let key = shard.key(name);
@@ -261,7 +268,13 @@ mod tests {
             let mut hash = shard.create::<Hash>(0, key).expect("a hash");
             for i in 0..fields {
                 let field = format!("field:{i}");
-                hash.set(field.as_bytes(), b"some value", Expiry::Keep, 1, &Limits::DEFAULT);
+                hash.set(
+                    field.as_bytes(),
+                    b"some value",
+                    Expiry::Keep,
+                    1,
+                    &Limits::DEFAULT,
+                );
             }
             hash.close(true);
             assert_eq!(is_large(&mut shard, name), fields == 6000);

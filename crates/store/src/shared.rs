@@ -98,9 +98,9 @@ impl<T: Clone + Send + Sync> Clone for Shared<T> {
         if sides.is_null() {
             let fresh = Arc::into_raw(Arc::new(())).cast_mut();
             let null = std::ptr::null_mut();
-            let won =
-                self.sides
-                    .compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire);
+            let won = self
+                .sides
+                .compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire);
             sides = match won {
                 Ok(_) => fresh,
                 Err(other) => {
@@ -174,7 +174,10 @@ mod tests {
         two.own().push(5);
         // The last one has what they had.
         assert!(!two.is_shared());
-        assert_eq!((one.into_inner(), two.into_inner()), (vec![1, 2, 3, 4], vec![1, 2, 3, 5]));
+        assert_eq!(
+            (one.into_inner(), two.into_inner()),
+            (vec![1, 2, 3, 4], vec![1, 2, 3, 5])
+        );
     }
 
     #[test]

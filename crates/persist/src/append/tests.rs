@@ -1,7 +1,7 @@
 //! Histories of a log on a disk that loses power.
 
-use super::simulated::{Dice, Planted, Simulated};
 use super::*;
+use crate::simulated::{Dice, Planted, Simulated, scaled};
 
 /// The command of a step, of which each is larger than the one before.
 fn command(step: u64, dice: &mut Dice) -> Vec<u8> {
@@ -218,17 +218,12 @@ fn live(
     Ok(())
 }
 
-/// How many histories: 7,000 of three losses each, times the scale.
-fn count() -> u64 {
-    let scale = std::env::var("TEST_SCALE")
-        .ok()
-        .and_then(|s| s.parse::<f64>().ok());
-    (7000.0 * scale.unwrap_or(1.0)) as u64
-}
+/// Histories, of three losses each.
+const HISTORIES: u64 = 7000;
 
 #[test]
 fn no_loss_of_power_takes_what_was_synced() {
-    for seed in 0..count() {
+    for seed in 0..scaled(HISTORIES) {
         let outcome = history(seed, Plan::default());
         assert_eq!(outcome, Ok(()), "seed {seed}");
     }
@@ -240,7 +235,7 @@ fn flipped_bits_are_not_read() {
         flips: true,
         ..Plan::default()
     };
-    for seed in 0..count() / 4 {
+    for seed in 0..scaled(HISTORIES / 4) {
         assert_eq!(history(seed, plan), Ok(()), "seed {seed}");
     }
 }

@@ -16,7 +16,6 @@
 //! [`replay`] how it is read at the start.
 
 pub mod chunk;
-pub mod fault;
 pub mod journal;
 pub mod replay;
 pub mod turn;
@@ -24,6 +23,7 @@ pub mod writer;
 
 use crate::config::Config;
 use crate::config::settings::Fsync;
+use crate::fault;
 use crate::scripting::Shared;
 use crate::session::script::restoring;
 use crate::snapshot::Save;
@@ -165,7 +165,7 @@ impl Place {
         let prefix = String::from_utf8_lossy(config.appendfilename());
         let disk = Arc::new(Disk::new(here.join(config.appenddirname())));
         Place {
-            storage: fault::storage(Arc::clone(&disk)),
+            storage: fault::storage(Arc::clone(&disk), fault::Of::Log),
             disk,
             names: Names::new(&prefix),
         }

@@ -355,9 +355,10 @@ fn is_path(word: &[u8]) -> bool {
 }
 
 pub fn dump_file_name(word: &[u8]) -> Result<(), Reason> {
-    match is_path(word) {
-        true => Err("dbfilename can't be a path, just a filename".into()),
-        false => Ok(()),
+    match word {
+        _ if is_path(word) => Err("dbfilename can't be a path, just a filename".into()),
+        _ if std::str::from_utf8(word).is_err() => Err("dbfilename must be UTF-8".into()),
+        _ => Ok(()),
     }
 }
 
@@ -365,6 +366,7 @@ pub fn append_file_name(word: &[u8]) -> Result<(), Reason> {
     match word {
         [] => Err("appendfilename can't be empty".into()),
         _ if is_path(word) => Err("appendfilename can't be a path, just a filename".into()),
+        _ if std::str::from_utf8(word).is_err() => Err("appendfilename must be UTF-8".into()),
         _ => Ok(()),
     }
 }

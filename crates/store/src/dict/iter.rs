@@ -2,6 +2,8 @@
 
 use super::Dict;
 use super::bucket::{Bucket, Records};
+use super::long::Longs;
+use super::page::Page;
 
 /// The elements of a dictionary with their payloads.
 #[derive(Clone)]
@@ -50,3 +52,23 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl ExactSizeIterator for Iter<'_> {}
+
+/// The elements of a dictionary that nobody else needs.
+pub struct Drain {
+    pub(super) pages: std::vec::IntoIter<Page>,
+    pub(super) longs: Longs,
+}
+
+impl Drain {
+    /// Visits the elements of the next page, and lets go of it; false when there is none left.
+    pub fn next_page(&mut self, mut visit: impl FnMut(&[u8], &[u8])) -> bool {
+        let Some(page) = self.pages.next() else {
+            return false;
+        };
+        for record in page.buckets().iter().flat_map(Bucket::records) {
+            let (key, payload) = self.longs.pair(record);
+            visit(key, payload);
+        }
+        true
+    }
+}

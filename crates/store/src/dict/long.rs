@@ -4,6 +4,7 @@
 //! The numbers lead through blocks of a fixed size, so that their array never moves as a whole. Copies share
 //! the blocks, and each element, until one of them changes it ([`crate::shared`]).
 
+use super::bucket::Record;
 use crate::shared::Shared;
 use crate::thin::Thin;
 use std::mem::ManuallyDrop;
@@ -145,6 +146,15 @@ impl Longs {
     #[inline]
     pub fn payload(&self, id: u32) -> &[u8] {
         self.element(id).payload()
+    }
+
+    /// A record's element and its payload.
+    #[inline]
+    pub fn pair<'a>(&'a self, record: Record<'a>) -> (&'a [u8], &'a [u8]) {
+        match record {
+            Record::Inline { key, payload } => (key, payload),
+            Record::Long(id) => (self.key(id), self.payload(id)),
+        }
     }
 
     pub fn set_payload(&mut self, id: u32, payload: &[u8]) {

@@ -24,9 +24,8 @@ const LEAST: usize = 32;
 
 #[derive(Clone)]
 pub struct Page {
-    buckets: Shared<Vec<Bucket>>,
-    /// Elements of each bucket.
-    counts: Vec<u16>,
+    /// Copies of the dictionary share it.
+    rows: Shared<Rows>,
     len: usize,
     /// Length of the prefix.
     depth: u32,
@@ -34,11 +33,20 @@ pub struct Page {
     prefix: u64,
 }
 
+#[derive(Clone, Default)]
+struct Rows {
+    buckets: Vec<Bucket>,
+    /// Elements of each bucket.
+    counts: Vec<u16>,
+}
+
 impl Page {
     pub fn new(depth: u32, prefix: u64) -> Page {
         Page {
-            buckets: Shared::new(vec![Bucket::default()]),
-            counts: vec![0],
+            rows: Shared::new(Rows {
+                buckets: vec![Bucket::default()],
+                counts: vec![0],
+            }),
             len: 0,
             depth,
             prefix,
@@ -61,23 +69,23 @@ impl Page {
 
     #[inline]
     pub fn buckets(&self) -> &[Bucket] {
-        &self.buckets
+        &self.rows.buckets
     }
 
     #[inline]
     pub fn bucket_mut(&mut self, at: usize) -> &mut Bucket {
-        &mut self.buckets.own()[at]
+        &mut self.rows.own().buckets[at]
     }
 
     /// Bytes of the page itself.
     pub fn memory(&self) -> usize {
-        size_of::<Page>() + self.buckets.capacity() * 8 + self.counts.capacity() * 2
+        size_of::<Page>() + self.rows.buckets.capacity() * 8 + self.rows.counts.capacity() * 2
     }
 
     /// log2 of `base`, and how many ranges are cut.
     #[inline]
     fn shape(&self) -> (u32, usize) {
-        let n = self.buckets.len();
+        let n = self.buckets().len();
         let bits = n.ilog2();
         (bits, n - (1 << bits))
     }
@@ -107,34 +115,34 @@ impl Page {
     #[inline]
     pub fn note_insert(&mut self, at: usize) {
         self.len += 1;
-        self.counts[at] = count(&self.buckets[at]);
+        self.rows.own().note(at);
     }
 
     #[inline]
     pub fn note_remove(&mut self, at: usize) {
         self.len -= 1;
-        self.counts[at] = count(&self.buckets[at]);
+        self.rows.own().note(at);
     }
 
     #[inline]
     pub fn is_crowded(&self) -> bool {
-        self.len > self.buckets.len() * LOAD
+        self.len > self.buckets().len() * LOAD
     }
 
     pub fn is_full(&self) -> bool {
-        self.buckets.len() >= MOST
+        self.buckets().len() >= MOST
     }
 
     /// Whether it has more buckets than it needs.
     #[inline]
     pub fn is_sparse(&self) -> bool {
-        let n = self.buckets.len();
+        let n = self.buckets().len();
         self.len < n * LEAST_LOAD && n > if self.depth == 0 { 1 } else { LEAST }
     }
 
     /// Whether it is as small as pages are that have neighbours.
     pub fn is_least(&self) -> bool {
-        self.buckets.len() == LEAST
+        self.buckets().len() == LEAST
     }
 
     /// Cuts the next bucket in two.
@@ -144,62 +152,63 @@ impl Page {
             return;
         }
         let low = 2 * cut;
-        let buckets = self.buckets.own();
-        let upper = buckets[low].split(self.depth + bits, longs);
-        reserve(buckets);
-        reserve(&mut self.counts);
-        self.counts[low] = count(&buckets[low]);
-        self.counts.insert(low + 1, count(&upper));
-        buckets.insert(low + 1, upper);
+        let rows = self.rows.own();
+        let upper = rows.buckets[low].split(self.depth + bits, longs);
+        reserve(&mut rows.buckets);
+        reserve(&mut rows.counts);
+        rows.note(low);
+        rows.counts.insert(low + 1, count(&upper));
+        rows.buckets.insert(low + 1, upper);
     }
 
     /// Joins the two buckets that were one last.
     pub fn merge_buckets(&mut self) {
-        let n = self.buckets.len();
+        let rows = self.rows.own();
+        let n = rows.buckets.len();
         let cut = n - 1 - (1 << (n - 1).ilog2());
-        let buckets = self.buckets.own();
-        let upper = buckets.remove(2 * cut + 1);
-        self.counts.remove(2 * cut + 1);
-        buckets[2 * cut].join(upper);
-        self.counts[2 * cut] = count(&buckets[2 * cut]);
-        if n * 2 < buckets.capacity() {
-            buckets.shrink_to(n);
-            self.counts.shrink_to(n);
+        let upper = rows.buckets.remove(2 * cut + 1);
+        rows.counts.remove(2 * cut + 1);
+        rows.buckets[2 * cut].join(upper);
+        rows.note(2 * cut);
+        if n * 2 < rows.buckets.capacity() {
+            rows.shrink_to(n);
         }
     }
 
     /// Leaves the lower half of a full page and answers the upper one.
     pub fn split(&mut self) -> Page {
-        let half = self.buckets.len() / 2;
         self.depth += 1;
-        let buckets = self.buckets.own();
-        let upper = Page {
-            buckets: Shared::new(buckets.split_off(half)),
-            counts: self.counts.split_off(half),
-            len: 0,
+        let rows = self.rows.own();
+        let half = rows.buckets.len() / 2;
+        let upper = Rows {
+            buckets: rows.buckets.split_off(half),
+            counts: rows.counts.split_off(half),
+        };
+        rows.shrink_to(half + half / 4);
+        let len = upper.buckets.iter().map(Bucket::len).sum();
+        self.len -= len;
+        Page {
+            rows: Shared::new(upper),
+            len,
             depth: self.depth,
             prefix: self.prefix | 1 << (64 - self.depth),
-        };
-        let len: usize = upper.buckets.iter().map(Bucket::len).sum();
-        self.len -= len;
-        buckets.shrink_to(half + half / 4);
-        self.counts.shrink_to(half + half / 4);
-        Page { len, ..upper }
+        }
     }
 
     /// Takes in the upper half of what becomes one page; both are [least](Page::is_least).
     pub fn join(&mut self, upper: Page) {
         self.depth -= 1;
         self.len += upper.len;
-        self.buckets.own().extend(upper.buckets.into_inner());
-        self.counts.extend(upper.counts);
+        let (rows, upper) = (self.rows.own(), upper.rows.into_inner());
+        rows.buckets.extend(upper.buckets);
+        rows.counts.extend(upper.counts);
     }
 
     /// Bucket and index of the element that `n` others stand before.
     pub fn nth(&self, mut n: usize) -> (usize, usize) {
         const STRIDE: usize = 16;
         let mut at = 0;
-        for counts in self.counts.chunks_exact(STRIDE) {
+        for counts in self.rows.counts.chunks_exact(STRIDE) {
             let sum: u16 = counts.iter().fold(0, |sum, c| sum.saturating_add(*c));
             if n < usize::from(sum) {
                 break;
@@ -207,7 +216,7 @@ impl Page {
             n -= usize::from(sum);
             at += STRIDE;
         }
-        for count in &self.counts[at..] {
+        for count in &self.rows.counts[at..] {
             if n < usize::from(*count) {
                 return (at, n);
             }
@@ -219,7 +228,27 @@ impl Page {
 
     /// Drops some buckets; answers how many.
     pub fn free_some(&mut self, budget: usize) -> usize {
-        self.buckets.shed(budget)
+        if self.rows.is_shared() {
+            self.rows = Shared::default();
+            return 1;
+        }
+        let dropped = budget.min(self.buckets().len());
+        let left = self.buckets().len() - dropped;
+        self.rows.own().buckets.truncate(left);
+        dropped
+    }
+}
+
+impl Rows {
+    /// Counts the elements of a bucket.
+    #[inline]
+    fn note(&mut self, at: usize) {
+        self.counts[at] = count(&self.buckets[at]);
+    }
+
+    fn shrink_to(&mut self, n: usize) {
+        self.buckets.shrink_to(n);
+        self.counts.shrink_to(n);
     }
 }
 

@@ -7,7 +7,7 @@
 //! field that moves from one to the other during a walk.
 
 use super::{Field, Swept, is_due};
-use crate::dict::{CURSOR_BITS, Dict};
+use crate::dict::{self, CURSOR_BITS, Dict};
 use crate::element::Element;
 use crate::hashing::hash;
 use crate::random::Random;
@@ -128,6 +128,14 @@ impl HashTable {
     /// The fields without an expiry, and those with one.
     pub(super) fn dicts(&self) -> (&Dict, Option<&Dict>) {
         (&self.plain, self.timed.as_ref().map(|timed| &timed.dict))
+    }
+
+    /// All fields with their values and expiries, a page at a time: see [`Dict::drain`].
+    pub fn drain(self) -> Drain {
+        Drain {
+            plain: self.plain.drain(),
+            timed: self.timed.map(|timed| timed.dict.drain()),
+        }
     }
 
     pub fn due_ms(&self) -> i64 {
@@ -296,6 +304,29 @@ impl HashTable {
         }
         let (field, value) = self.plain.random(random)?;
         Some((field, value, None))
+    }
+}
+
+/// The fields of a hash that nobody else needs.
+pub struct Drain {
+    plain: dict::Drain,
+    timed: Option<dict::Drain>,
+}
+
+impl Drain {
+    /// Visits the fields of the next page, and lets go of it; false when there is none left.
+    pub fn next_page(&mut self, mut visit: impl FnMut(&[u8], &[u8], Option<i64>)) -> bool {
+        let plain = |field: &[u8], value: &[u8]| visit(field, value, None);
+        if self.plain.next_page(plain) {
+            return true;
+        }
+        let Some(timed) = &mut self.timed else {
+            return false;
+        };
+        timed.next_page(|field, payload| {
+            let (at, value) = cut(payload);
+            visit(field, value, Some(at));
+        })
     }
 }
 

@@ -112,7 +112,13 @@ impl<T: Clone + Send + Sync> Slots<T> {
     pub(super) fn memory(&self, of: impl Fn(&T) -> usize) -> usize {
         const SOME: usize = 64;
         let (mut bytes, mut n) = (0, 0);
-        for value in self.segments.iter().flat_map(|s| s.iter()).flatten().take(SOME) {
+        for value in self
+            .segments
+            .iter()
+            .flat_map(|s| s.iter())
+            .flatten()
+            .take(SOME)
+        {
             bytes += of(value);
             n += 1;
         }

@@ -1,29 +1,38 @@
 //! Where a test kills the server, or has the disk fail: around the operations of the disk.
 //!
-//! In a build with debug assertions, `SHOAL_CRASH=<operation>:<n>` ends the process at the n-th operation of a
-//! kind, as `kill -9` would: `before-append`, `half-append`, `after-append`, and the same of `sync`, `create`,
+//! In a build with debug assertions, `SHOAL_CRASH=<operation>:<n>` ends the process at the n-th operation of the
+//! append-only log of a kind, as `kill -9` would: `before-append`, `half-append`, `after-append`, and the same of `sync`, `create`,
 //! `rename`, `names` and `remove`. `fail-append:<n>` and its like have that operation, and the two after it, fail
-//! for want of room. Otherwise the disk is used as it is.
+//! for want of room. `SHOAL_CRASH_DUMP` does the same where dumps are written, those that become the base of a log
+//! too. Otherwise the disk is used as it is.
 
 use persist::storage::{Disk, Storage};
 use std::sync::Arc;
 
+/// Whose operations.
+#[derive(Clone, Copy)]
+pub enum Of {
+    Log,
+    Dump,
+}
+
 #[cfg(not(debug_assertions))]
-pub fn storage(disk: Arc<Disk>) -> Arc<dyn Storage> {
+pub fn storage(disk: Arc<Disk>, _: Of) -> Arc<dyn Storage> {
     disk
 }
 
 #[cfg(debug_assertions)]
-pub fn storage(disk: Arc<Disk>) -> Arc<dyn Storage> {
-    planted::storage(disk)
+pub fn storage(disk: Arc<Disk>, of: Of) -> Arc<dyn Storage> {
+    planted::storage(disk, of)
 }
 
 #[cfg(debug_assertions)]
 mod planted {
+    use super::Of;
     use persist::storage::{Appending, Disk, Storage};
     use std::io::{self, Read};
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::{Arc, OnceLock};
 
     struct Plan {
         operation: String,
@@ -86,20 +95,29 @@ mod planted {
         plan: Arc<Plan>,
     }
 
-    pub fn storage(disk: Arc<Disk>) -> Arc<dyn Storage> {
-        let plan = std::env::var("SHOAL_CRASH").ok().and_then(|plan| {
+    /// What a variable says. It is counted from the start of the server.
+    fn plan(of: Of) -> Option<Arc<Plan>> {
+        static LOG: OnceLock<Option<Arc<Plan>>> = OnceLock::new();
+        static DUMP: OnceLock<Option<Arc<Plan>>> = OnceLock::new();
+        let (plan, variable) = match of {
+            Of::Log => (&LOG, "SHOAL_CRASH"),
+            Of::Dump => (&DUMP, "SHOAL_CRASH_DUMP"),
+        };
+        let read = || {
+            let plan = std::env::var(variable).ok()?;
             let (operation, n) = plan.split_once(':')?;
-            Some(Plan {
+            Some(Arc::new(Plan {
                 operation: operation.to_owned(),
                 left: AtomicI64::new(n.parse().ok()?),
-            })
-        });
-        match plan {
+            }))
+        };
+        plan.get_or_init(read).clone()
+    }
+
+    pub fn storage(disk: Arc<Disk>, of: Of) -> Arc<dyn Storage> {
+        match plan(of) {
             None => disk,
-            Some(plan) => Arc::new(Crashing {
-                disk,
-                plan: Arc::new(plan),
-            }),
+            Some(plan) => Arc::new(Crashing { disk, plan }),
         }
     }
 
@@ -124,6 +142,11 @@ mod planted {
 
         fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
             self.disk.read(name)
+        }
+
+        fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+            let write = || self.disk.write_first(name, bytes);
+            self.plan.around("first", write)
         }
 
         fn exists(&self, name: &str) -> io::Result<bool> {

@@ -32,6 +32,13 @@ impl Dice {
     }
 }
 
+/// So many, times the scale of the tests.
+pub fn scaled(count: u64) -> u64 {
+    let scale = std::env::var("TEST_SCALE").ok();
+    let scale = scale.and_then(|scale| scale.parse::<f64>().ok());
+    (count as f64 * scale.unwrap_or(1.0)) as u64
+}
+
 /// Faults of a disk, or of who uses it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Planted {
@@ -286,6 +293,19 @@ impl Storage for Simulated {
         let state = self.act()?;
         let file = state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(io::Cursor::new(state.files[*file].now.clone())))
+    }
+
+    fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.act()?;
+        let file = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let write = Write::Put {
+            at: 0,
+            bytes: bytes.to_vec(),
+        };
+        let file = &mut state.files[file];
+        File::write(&mut file.now, &write);
+        file.pending.push(write);
+        Ok(())
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {
