@@ -118,7 +118,7 @@ mod tests {
     fn word(random: &mut Random) -> Vec<u8> {
         let n = random.below(4000);
         // Some are long.
-        let tail = if n % 10 == 0 { n } else { 3 };
+        let tail = if n.is_multiple_of(10) { n } else { 3 };
         [n.to_string().into_bytes(), vec![b'x'; tail]].concat()
     }
 
@@ -141,7 +141,7 @@ mod tests {
                 list.make_room(limits, 1, a.len());
                 match (random.below(8), list.len()) {
                     (_, 0..9) => list.push(end, &a),
-                    (0, n) => drop(list.set(random.below(n), &a)),
+                    (0, n) => list.set(random.below(n), &a),
                     (1, n) => drop(list.remove(&b, end, n)),
                     (2..4, _) => drop(list.pop(end, |_| ())),
                     _ => list.push(end, &a),
