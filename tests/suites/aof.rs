@@ -288,9 +288,13 @@ fn directories_go_to_and_come_from_other_servers() {
             end(server);
             want
         };
-        for (round, rewrites) in [false, true].into_iter().enumerate() {
+        for (round, preamble) in ["", "yes", "no"].into_iter().enumerate() {
             {
-                let server = setup(&directory, SEVERAL).start();
+                let rewrites = !preamble.is_empty();
+                let preamble = if rewrites { preamble } else { "yes" };
+                let server = setup(&directory, SEVERAL)
+                    .with("aof-use-rdb-preamble", preamble)
+                    .start();
                 let mut connection = server.connect();
                 assert_eq!(digest(&mut connection), want, "from {peer:?}, {round}");
                 assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
@@ -331,10 +335,57 @@ fn write_more(connection: &mut Connection, n: usize) {
 
 #[test]
 fn rewriting_and_switching_lose_nothing() {
+    for (preamble, end) in [("yes", ".base.rdb"), ("no", ".base.aof")] {
+        rewriting_loses_nothing(preamble, end);
+    }
+}
+
+fn rewriting_loses_nothing(preamble: &str, end_of_base: &str) {
     let directory = directory();
-    let server = setup(&directory, SEVERAL).start();
+    let server = setup(&directory, SEVERAL)
+        .with("aof-use-rdb-preamble", preamble)
+        .start();
     let mut connection = server.connect();
     fill(&mut connection, true);
+    connection.call(&["FUNCTION", "LOAD", LIBRARY]);
+    let odd = "element\r\n*1\r\n\0";
+    for words in [
+        &["RPUSH", "odd", odd, "", "-5", "9223372036854775807"][..],
+        &[
+            "ZADD",
+            "odd scores",
+            "inf",
+            "a",
+            "-inf",
+            odd,
+            "1e-300",
+            "c",
+            "0.1",
+            "",
+        ],
+        &["HSET", "odd hash", odd, "", "", odd],
+        &["SET", odd, odd],
+        &["XADD", "entries", "5-1", "f", odd, "g", "7"],
+        &["XADD", "entries", "6-1", "f", "v"],
+        &["XDEL", "entries", "6-1"],
+        &["XADD", "gone", "5-1", "f", "v"],
+        &["XGROUP", "CREATE", "gone", "group", "0"],
+        &["XGROUP", "CREATECONSUMER", "gone", "group", "nobody"],
+        &["XDEL", "gone", "5-1"],
+    ] {
+        let reply = connection.call(words);
+        assert!(!reply.is_error(), "{words:?}: {reply}");
+    }
+    // What is large is written otherwise.
+    for from in (0..20_000).step_by(1000) {
+        let pairs = (from..from + 1000).map(|i| format!("{i} value:{i}"));
+        let pairs = pairs.collect::<Vec<_>>().join(" ");
+        for command in ["HSET huge:hash", "ZADD huge:zset", "RPUSH huge:list"] {
+            connection.line(&format!("{command} {pairs}"));
+        }
+        connection.line(&format!("XADD huge:stream * {pairs}"));
+    }
+    connection.line("PEXPIREAT huge:list 33333333333333");
     assert_eq!(
         connection.line("BGREWRITEAOF").string(),
         "Background append only file rewriting started"
@@ -343,6 +394,9 @@ fn rewriting_and_switching_lose_nothing() {
     rewritten(&mut connection);
     let names = files(&directory);
     assert_eq!(names.len(), 3, "{names:?}");
+    let mut ends = names.iter().map(|name| name.to_string_lossy());
+    let has_base = ends.any(|name| name.ends_with(end_of_base));
+    assert!(has_base, "{names:?}");
     connection.line("INCR after");
     assert_eq!(connection.line("CONFIG SET appendonly no"), Value::ok());
     connection.line("SET lost 1");
@@ -350,9 +404,12 @@ fn rewriting_and_switching_lose_nothing() {
     connection.line("DEL lost");
     let want = digest(&mut connection);
     end(server);
-    let server = setup(&directory, 1).start();
+    let server = setup(&directory, 1)
+        .with("aof-use-rdb-preamble", preamble)
+        .start();
     let mut connection = server.connect();
     assert_eq!(digest(&mut connection), want);
+    assert_eq!(connection.line("FCALL seven 0"), Value::Int(7));
     assert_eq!(connection.line("CONFIG SET appendonly no"), Value::ok());
     connection.line("SET only 1");
     assert_eq!(connection.line("CONFIG SET appendonly yes"), Value::ok());

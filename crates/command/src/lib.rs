@@ -22,6 +22,7 @@ pub mod introspect;
 pub mod keyspace;
 pub mod keyspec;
 pub mod list;
+pub mod rebuild;
 pub mod set;
 pub mod sort;
 pub mod spec;

@@ -15,6 +15,8 @@ mod tests;
 
 use crate::aof::{self, File, Manifest};
 use crate::crc64;
+use crate::encode::Chunk;
+use crate::file::SYNC_EVERY;
 use crate::storage::{Appending, Storage};
 use scan::{Damage, Fault, Scanner, Unit};
 use std::fmt;
@@ -38,8 +40,12 @@ impl Names {
         format!("{}.manifest", self.prefix)
     }
 
-    fn base(&self, seq: i64) -> String {
-        format!("{}.{seq}.base.rdb", self.prefix)
+    fn base(&self, seq: i64, form: Form) -> String {
+        let end = match form {
+            Form::Dump => "rdb",
+            Form::Commands => "aof",
+        };
+        format!("{}.{seq}.base.{end}", self.prefix)
     }
 
     fn increment(&self, seq: i64) -> String {
@@ -50,6 +56,13 @@ impl Names {
     fn temporary(name: &str) -> String {
         format!("temp-{name}")
     }
+}
+
+/// What a base is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Dump,
+    Commands,
 }
 
 /// Why a log cannot be read.
@@ -370,13 +383,13 @@ impl Log {
     }
 
     /// Has a file, which is durable, be the base of the last increment. All before it is deleted.
-    pub fn install(&mut self, temporary: &str) -> io::Result<()> {
+    pub fn install(&mut self, temporary: &str, form: Form) -> io::Result<()> {
         self.mend()?;
         // The base says what led to it, so that may go; what came after is in this increment.
         self.sync()?;
         let mut manifest = self.manifest.clone();
         let seq = manifest.next_base();
-        let name = self.names.base(seq);
+        let name = self.names.base(seq, form);
         self.storage.rename(temporary, &name)?;
         self.storage.sync_names()?;
         let last = manifest.increments.pop();
@@ -410,6 +423,46 @@ impl Log {
     }
 }
 
+/// A base of commands that is written.
+pub struct CommandFile {
+    file: Box<dyn Appending>,
+    /// The number of the next block.
+    block: u64,
+    /// Bytes since it was synced last.
+    unsynced: u64,
+}
+
+impl CommandFile {
+    pub fn begin(file: Box<dyn Appending>) -> CommandFile {
+        CommandFile {
+            file,
+            block: 1,
+            unsynced: 0,
+        }
+    }
+
+    /// Writes a block.
+    pub fn chunk(&mut self, chunk: &Chunk) -> io::Result<()> {
+        let head = scan::head(self.block, 0);
+        let len = chunk.bytes.len() as u64;
+        let crc = crc64::combine(crc64::update(0, &head), chunk.crc, len);
+        let tail = scan::tail(self.block, crc);
+        self.file.append(&[&head, &chunk.bytes, &tail])?;
+        self.block += 1;
+        self.unsynced += len;
+        if self.unsynced >= SYNC_EVERY {
+            self.unsynced = 0;
+            self.file.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file, which is durable then.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.sync()
+    }
+}
+
 /// A new file, which is there for good.
 fn empty(storage: &dyn Storage, name: &str) -> io::Result<Box<dyn Appending>> {
     let mut file = storage.create(name)?;
@@ -436,7 +489,7 @@ pub fn temporary_base(names: &Names) -> String {
 
 /// The manifest of a log that begins with a base of this name, and the name.
 pub fn first_base(names: &Names) -> (Manifest, String) {
-    let name = names.base(1);
+    let name = names.base(1, Form::Dump);
     (manifest_of_base(name.clone()), name)
 }
 

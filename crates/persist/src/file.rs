@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 /// Bytes after which the file is synced, so that there is not all to be done at the end.
-const SYNC_EVERY: u64 = 32 << 20;
+pub(crate) const SYNC_EVERY: u64 = 32 << 20;
 
 /// The end of a file.
 struct End(Box<dyn Appending>);

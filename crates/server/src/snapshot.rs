@@ -25,11 +25,13 @@ use crate::fault;
 use crate::remote::tx;
 use crate::session::REDIS_VERSION;
 use command::Error;
+use command::rebuild::Rebuild;
 use engine::locks::Mode;
 use engine::tx::TxId;
+use persist::append::{CommandFile, Form};
 use persist::encode::{Chunk, Compression};
 use persist::storage::{Appending, Disk, Storage};
-use persist::{DumpFile, Encoder, file};
+use persist::{DumpFile, Encoder, crc64, file};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +64,7 @@ pub struct Save {
     queue: Mutex<Queue>,
     changed: Condvar,
     abandoned: AtomicBool,
+    form: Form,
     compression: Compression,
     /// Whether keys are written with their last use.
     stamps: bool,
@@ -100,8 +103,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Save {
-    fn new(config: &Config, shards: usize) -> Save {
+    fn new(config: &Config, shards: usize, form: Form) -> Save {
         Save {
+            form,
             queue: Mutex::new(Queue {
                 pieces: VecDeque::new(),
                 bytes: 0,
@@ -118,6 +122,10 @@ impl Save {
             outcome: Mutex::new(None),
             ended: Condvar::new(),
         }
+    }
+
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Has everybody leave it.
@@ -195,27 +203,95 @@ impl Save {
     }
 }
 
+/// What writes keys.
+enum Pen {
+    Dump(Encoder),
+    Commands(Rebuild),
+}
+
+impl Pen {
+    fn new(save: &Save) -> Pen {
+        match save.form {
+            Form::Dump => Pen::Dump(Encoder::new(save.compression)),
+            Form::Commands => Pen::Commands(Rebuild::default()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Pen::Dump(encoder) => encoder.bytes(),
+            Pen::Commands(rebuild) => rebuild.bytes(),
+        }
+    }
+
+    fn select(&mut self, db: usize) {
+        match self {
+            Pen::Dump(encoder) => encoder.select(db),
+            Pen::Commands(rebuild) => rebuild.select(db),
+        }
+    }
+
+    fn key(&mut self, item: &Item<'_>, stamp: Option<Stamp>) {
+        match self {
+            Pen::Dump(encoder) => encoder.key(item, stamp),
+            Pen::Commands(rebuild) => rebuild.key(item),
+        }
+    }
+
+    /// A key whose value is large, in chunks.
+    fn picture(
+        &mut self,
+        picture: Picture,
+        stamps: bool,
+        mut bring: impl FnMut(Chunk) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self {
+            Pen::Dump(encoder) => {
+                encoder.picture(picture, stamps, CHUNK, |encoder| bring(encoder.take()))
+            }
+            Pen::Commands(rebuild) => {
+                rebuild.picture(&picture, CHUNK, |rebuild| bring(summed(rebuild.take())))
+            }
+        }
+    }
+
+    fn take(&mut self) -> Chunk {
+        match self {
+            Pen::Dump(encoder) => encoder.take(),
+            Pen::Commands(rebuild) => summed(rebuild.take()),
+        }
+    }
+}
+
+/// Commands as a chunk.
+fn summed(bytes: Vec<u8>) -> Chunk {
+    Chunk {
+        crc: crc64::update(0, &bytes),
+        bytes,
+        version: 0,
+    }
+}
+
 /// A shard's part of a save.
 struct Scribe {
     save: Arc<Save>,
-    encoder: Encoder,
+    pen: Pen,
     /// The database of the key that was written last in this chunk.
     db: Option<usize>,
 }
 
 impl Scribe {
     fn new(save: Arc<Save>) -> Scribe {
-        let encoder = Encoder::new(save.compression);
         Scribe {
+            pen: Pen::new(&save),
             save,
-            encoder,
             db: None,
         }
     }
 
     fn hand_on(&mut self) {
         self.db = None;
-        let chunk = self.encoder.take();
+        let chunk = self.pen.take();
         self.save.bring(Piece::Chunk(chunk));
     }
 }
@@ -229,11 +305,11 @@ impl Sink for Scribe {
         }
         if self.db != Some(db) {
             // Every chunk says its database: those of the shards come in any order.
-            self.encoder.select(db);
+            self.pen.select(db);
             self.db = Some(db);
         }
-        self.encoder.key(item, self.save.stamps.then_some(stamp));
-        if self.encoder.bytes().len() >= CHUNK {
+        self.pen.key(item, self.save.stamps.then_some(stamp));
+        if self.pen.bytes().len() >= CHUNK {
             self.hand_on();
         }
     }
@@ -378,7 +454,8 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
     if process.aof.state().rewriting.is_some() {
         return Err(REWRITING);
     }
-    let save = Arc::new(Save::new(&core.config, core.placement.shards()));
+    let shards = core.placement.shards();
+    let save = Arc::new(Save::new(&core.config, shards, Form::Dump));
     let name = core.config.dbfilename().to_string_lossy().into_owned();
     state.tried = now_s();
     state.scheduled = false;
@@ -397,7 +474,7 @@ fn start(core: &mut Core, background: bool) -> Result<Arc<Save>, Error> {
         }
         Error::fixed("ERR")
     })?;
-    let head = head(core, false);
+    let head = head(core, &save, false);
     state.running = Some(Arc::clone(&save));
     state.background = background;
     state.began = now_s();
@@ -434,13 +511,17 @@ pub fn start_base(core: &mut Core, what: What) -> Result<(Arc<Turn>, Arc<Save>),
         log::warn!("Can't open {temporary} for the base: {e}");
         refused()
     })?;
-    let save = Arc::new(Save::new(&core.config, core.placement.shards()));
+    let form = match core.config.aof_use_rdb_preamble() {
+        true => Form::Dump,
+        false => Form::Commands,
+    };
+    let save = Arc::new(Save::new(&core.config, core.placement.shards(), form));
     let turn = Arc::new(Turn {
         what,
         save: Some(Arc::clone(&save)),
         functions: process.aof.function_changes(),
     });
-    let head = head(core, true);
+    let head = head(core, &save, true);
     let job = Job {
         save: Arc::clone(&save),
         process,
@@ -453,21 +534,25 @@ pub fn start_base(core: &mut Core, what: What) -> Result<(Arc<Turn>, Arc<Save>),
 }
 
 /// What stands before all keys.
-fn head(core: &Core, is_base: bool) -> Chunk {
-    let mut encoder = Encoder::new(Compression::None);
-    encoder.aux("redis-ver", REDIS_VERSION.as_bytes());
-    encoder.aux("redis-bits", b"64");
-    encoder.aux("ctime", now_s().to_string().as_bytes());
-    encoder.aux(
-        "used-mem",
-        crate::memory::allocated().to_string().as_bytes(),
-    );
-    encoder.aux("aof-base", if is_base { b"1" } else { b"0" });
+fn head(core: &Core, save: &Save, is_base: bool) -> Chunk {
     let texts = core.process.scripts.texts();
-    for library in texts.libraries.values() {
-        encoder.function(library.code());
+    let libraries = texts.libraries.values();
+    let mut pen = Pen::new(save);
+    match &mut pen {
+        Pen::Dump(encoder) => {
+            encoder.aux("redis-ver", REDIS_VERSION.as_bytes());
+            encoder.aux("redis-bits", b"64");
+            encoder.aux("ctime", now_s().to_string().as_bytes());
+            let used = crate::memory::allocated().to_string();
+            encoder.aux("used-mem", used.as_bytes());
+            encoder.aux("aof-base", if is_base { b"1" } else { b"0" });
+            libraries.for_each(|library| encoder.function(library.code()));
+        }
+        Pen::Commands(rebuild) => {
+            libraries.for_each(|library| rebuild.function(library.code()));
+        }
     }
-    encoder.take()
+    pen.take()
 }
 
 /// What the thread of a save works with.
@@ -477,6 +562,28 @@ struct Job {
     storage: Arc<dyn Storage>,
     temporary: String,
     purpose: Purpose,
+}
+
+/// The file that a save is written to.
+enum Output {
+    Dump(DumpFile),
+    Commands(CommandFile),
+}
+
+impl Output {
+    fn chunk(&mut self, chunk: &Chunk) -> io::Result<()> {
+        match self {
+            Output::Dump(file) => file.chunk(chunk),
+            Output::Commands(file) => file.chunk(chunk),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Output::Dump(file) => file.finish(),
+            Output::Commands(file) => file.finish(),
+        }
+    }
 }
 
 enum Purpose {
@@ -522,21 +629,31 @@ impl Job {
 
     fn write(&self, file: Box<dyn Appending>, head: Chunk) -> io::Result<()> {
         let storage = Arc::clone(&self.storage);
-        let mut to = DumpFile::begin(storage, &self.temporary, file, head.version)?;
-        to.chunk(&head)?;
-        let mut encoder = Encoder::new(self.save.compression);
+        let mut to = match self.save.form {
+            Form::Dump => Output::Dump(DumpFile::begin(
+                storage,
+                &self.temporary,
+                file,
+                head.version,
+            )?),
+            Form::Commands => Output::Commands(CommandFile::begin(file)),
+        };
+        if !head.bytes.is_empty() {
+            to.chunk(&head)?;
+        }
+        let mut pen = Pen::new(&self.save);
         let mut largest = Vec::new();
         while let Some(piece) = self.save.next()? {
             match piece {
                 Piece::Chunk(chunk) => to.chunk(&chunk)?,
                 Piece::Large(db, picture) if picture.memory() < SOON => {
-                    self.write_large(&mut to, &mut encoder, db, *picture)?;
+                    self.write_large(&mut to, &mut pen, db, *picture)?;
                 }
                 Piece::Large(db, picture) => largest.push((db, picture)),
             }
         }
         for (db, picture) in largest {
-            self.write_large(&mut to, &mut encoder, db, *picture)?;
+            self.write_large(&mut to, &mut pen, db, *picture)?;
         }
         to.finish()?;
         self.save.go_on()?;
@@ -549,18 +666,15 @@ impl Job {
 
     fn write_large(
         &self,
-        to: &mut DumpFile,
-        encoder: &mut Encoder,
+        to: &mut Output,
+        pen: &mut Pen,
         db: usize,
         picture: Picture,
     ) -> io::Result<()> {
-        encoder.select(db);
-        encoder.picture(picture, self.save.stamps, CHUNK, |encoder| {
+        pen.select(db);
+        pen.picture(picture, self.save.stamps, |chunk| {
             self.save.go_on()?;
-            let chunk = encoder.take();
-            to.chunk(&chunk)?;
-            encoder.reuse(chunk.bytes);
-            Ok(())
+            to.chunk(&chunk)
         })
     }
 

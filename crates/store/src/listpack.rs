@@ -638,6 +638,11 @@ impl Listpack {
     }
 }
 
+/// The elements of entries.
+pub fn elements(entries: &[u8]) -> Iter<'_> {
+    Entries(entries).between(0, entries.len())
+}
+
 /// Puts `len` entries behind other bytes, as what Redis calls a listpack.
 pub fn append_redis(entries: &[u8], len: usize, to: &mut Vec<u8>) {
     to.extend_from_slice(&((entries.len() + FRAME) as u32).to_le_bytes());

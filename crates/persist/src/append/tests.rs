@@ -209,7 +209,7 @@ fn live(
                     file.append(&[format!("{at}\n").as_bytes()])?;
                     file.sync()
                 });
-                if written.is_ok() && log.install(&temporary).is_ok() {
+                if written.is_ok() && log.install(&temporary, Form::Dump).is_ok() {
                     named = true;
                 }
             }

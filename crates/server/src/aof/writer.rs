@@ -8,7 +8,7 @@ use crate::core::Process;
 use crate::session::script::restoring;
 use crate::snapshot::now_s;
 use engine::Epoch;
-use persist::append::{self, Log};
+use persist::append::{self, Form, Log};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -367,7 +367,8 @@ impl Writer {
                     continue;
                 }
                 (Ok(()), Some((_, true)), Some(log)) => {
-                    log.install(&temporary).map_err(|e| e.to_string())
+                    let form = turn.save.as_ref().map_or(Form::Dump, |save| save.form());
+                    log.install(&temporary, form).map_err(|e| e.to_string())
                 }
                 (Ok(()), ..) => {
                     let _ = self.place.storage.remove(&temporary);

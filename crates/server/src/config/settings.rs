@@ -377,6 +377,7 @@ accessors! {
     /// In the working directory.
     appenddirname: &Path = "appenddirname";
     appendfsync: Fsync = "appendfsync";
+    aof_use_rdb_preamble: bool = "aof-use-rdb-preamble";
     no_appendfsync_on_rewrite: bool = "no-appendfsync-on-rewrite";
     /// 0: never.
     auto_aof_rewrite_percentage: u64 = "auto-aof-rewrite-percentage";

@@ -155,7 +155,6 @@ const LOG_FORMAT: Support = NoEffect("log lines always have Redis's format");
 const MODULES: Support = NoEffect("there are no modules");
 const MPTCP: Support = NoEffect("there is no MPTCP");
 const OOM_SCORE: Support = NoEffect("Shoal leaves its OOM score alone");
-const BASES: Support = NoEffect("bases of the append-only log are always dumps");
 const CLEARED: Support = NoEffect("what the append-only log does not need any more is deleted");
 const NO_TIMES: Support = NoEffect("the append-only log has no timestamps");
 const VALIDATED: Support = NoEffect("dumps and payloads are always validated in full");
@@ -325,7 +324,7 @@ pub static DIRECTIVES: &[Directive] = &[
     d("auto-aof-rewrite-percentage", NUMBER, "100", Anytime, Supported),
     d("auto-aof-rewrite-min-size", BYTES, "67108864", Anytime, Supported),
     d("aof-load-truncated", Switch, "yes", Anytime, Supported),
-    d("aof-use-rdb-preamble", Switch, "yes", Anytime, BASES),
+    d("aof-use-rdb-preamble", Switch, "yes", Anytime, Supported),
     d("aof-timestamp-enabled", Switch, "no", Anytime, NO_TIMES),
     d("aof-rewrite-incremental-fsync", Switch, "yes", Anytime, SYNCED),
     d("aof-disable-auto-gc", Switch, "no", Anytime, CLEARED),
