@@ -107,7 +107,16 @@ impl<'a> Reader<'a> {
         }
         let name = words.remove(0).to_ascii_lowercase();
         let taken = match table::find(&name) {
-            Some(row) => self.assign(row, &words, &origin),
+            Some(row) => {
+                // All of several words may stand in one, in quotes.
+                if let [word] = &words[..]
+                    && table::DIRECTIVES[row].kind.takes_words()
+                    && let Some(parts) = words::split(word).filter(|parts| !parts.is_empty())
+                {
+                    words = parts;
+                }
+                self.assign(row, &words, &origin)
+            }
             None => self.structural(&name, words, &origin)?,
         };
         taken.map_err(|reason| LoadError::at(origin, reason))
