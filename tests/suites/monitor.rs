@@ -17,11 +17,13 @@ fn lines(monitor: &mut Connection) -> Vec<String> {
         );
         let (source, words) = rest.split_once("] ").expect("an address");
         let (db, address) = source.split_once(' ').expect("a database");
-        assert!(address.starts_with("127.0.0.1:"), "{line}");
+        let is_script = address == "lua";
+        assert!(is_script || address.starts_with("127.0.0.1:"), "{line}");
         if words == r#""ECHO" "end""# {
             return lines;
         }
-        lines.push(format!("{db} {words}"));
+        let source = if is_script { "lua " } else { "" };
+        lines.push(format!("{db} {source}{words}"));
     }
 }
 
@@ -83,6 +85,52 @@ fn all_monitors_see_what_a_client_calls_in_its_order() {
             wanted.push(shown.to_owned());
         }
     }
+    for monitor in &mut monitors {
+        assert_eq!(lines(monitor), wanted);
+    }
+}
+
+#[test]
+fn scripts_are_shown_before_what_they_call() {
+    let server = judged::start();
+    let mut monitors: Vec<Connection> = (0..4).map(|_| monitor(server.connect())).collect();
+    let mut client = server.connect();
+    let mut wanted = Vec::new();
+    let called = "redis.call('SET', KEYS[1] or ARGV[1], '1') redis.call('SELECT', '3') \
+                  return redis.pcall('LPUSH', KEYS[1] or ARGV[1], 'x')";
+    // Named or not, one on each shard.
+    for (keys, name) in [
+        ("1", "a"),
+        ("1", "b"),
+        ("1", "c"),
+        ("0", "a"),
+        ("0", "b"),
+        ("0", "c"),
+    ] {
+        client.call(&["EVAL", called, keys, name]);
+        wanted.push(format!(r#"0 "EVAL" "{called}" "{keys}" "{name}""#));
+        wanted.push(format!(r#"0 lua "SET" "{name}" "1""#));
+        wanted.push(r#"3 lua "SELECT" "3""#.to_owned());
+        wanted.push(format!(r#"3 lua "LPUSH" "{name}" "x""#));
+    }
+    let several = "for _, name in ipairs(ARGV) do redis.call('INCR', name) end";
+    client.call(&["EVAL", several, "0", "x", "y", "z"]);
+    wanted.push(format!(r#"0 "EVAL" "{several}" "0" "x" "y" "z""#));
+    wanted.extend(["x", "y", "z"].map(|name| format!(r#"0 lua "INCR" "{name}""#)));
+    for words in [
+        &["MULTI"][..],
+        &["GET", "x"],
+        &["EVAL", several, "0", "y", "z"],
+        &["ECHO", "hello"],
+        &["EXEC"],
+    ] {
+        client.call(words);
+    }
+    wanted.extend([r#"0 "MULTI""#, r#"0 "GET" "x""#].map(str::to_owned));
+    wanted.push(format!(r#"0 "EVAL" "{several}" "0" "y" "z""#));
+    wanted.extend(["y", "z"].map(|name| format!(r#"0 lua "INCR" "{name}""#)));
+    wanted.extend([r#"0 "ECHO" "hello""#, r#"0 "EXEC""#].map(str::to_owned));
+    client.line("ECHO end");
     for monitor in &mut monitors {
         assert_eq!(lines(monitor), wanted);
     }

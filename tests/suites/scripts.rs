@@ -96,6 +96,34 @@ fn a_slow_script_can_be_killed_until_it_writes() {
 }
 
 #[test]
+fn a_slow_script_may_concern_all_shards() {
+    let setup = Server::setup(Program::Judged).shards(crate::SHARDS);
+    let setup = setup.with("busy-reply-threshold", "50");
+    let server = setup.with("busy-reply-scope", "server").start();
+    let mut admin = server.connect();
+    let mut others: Vec<Connection> = (0..4).map(|_| server.connect()).collect();
+    let mut client = slow(&server, &mut admin, "while true do end", "a");
+    for other in &mut others {
+        for line in ["GET a", "GET b", "GET c", "PING", "DBSIZE", "MGET a b c"] {
+            until("all to be told", || {
+                other.line(line).shown().starts_with("-BUSY").then_some(())
+            });
+        }
+        assert_eq!(other.line("MULTI"), Value::ok());
+        assert!(other.line("SET a 1").shown().starts_with("-BUSY"));
+        assert_eq!(other.line("DISCARD"), Value::ok());
+    }
+    assert_eq!(admin.line("SCRIPT KILL"), Value::ok());
+    assert!(client.read().shown().contains("Script killed by user"));
+    for other in &mut others {
+        until("the end to be known", || {
+            (other.line("PING").shown() == "+PONG").then_some(())
+        });
+        assert_eq!(other.line("MGET a b c").items().len(), 3);
+    }
+}
+
+#[test]
 fn functions_survive_a_dump() {
     let server = judged::start();
     let mut connection = server.connect();

@@ -53,6 +53,9 @@ impl Special {
     /// Of the whole shard: saving fails, and writes are refused for it.
     pub const DENIES_WRITES: Special = Special(1 << 11);
 
+    /// Of the whole shard: a script runs for too long, somewhere, and concerns all.
+    pub const BUSY: Special = Special(1 << 13);
+
     #[inline]
     pub fn is_plain(self) -> bool {
         self.0 == 0

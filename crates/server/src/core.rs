@@ -10,7 +10,7 @@ use crate::blocking::Waits;
 use crate::clients::{Client, Clients, Peer, Special};
 use crate::commandlog::{self, CommandLog, Thresholds};
 use crate::config::special::Notices;
-use crate::config::{Config, PipelineOrder};
+use crate::config::{BusyReplyScope, Config, PipelineOrder};
 use crate::control::Control;
 use crate::latency;
 use crate::listen::Listener;
@@ -406,6 +406,9 @@ impl Core {
     /// Reads the clock; once per pass of the loop.
     pub fn tick(&mut self) {
         self.now_us = Core::clock_us();
+        let is_busy = self.process.scripts.is_busy()
+            && self.config.busy_reply_scope() == BusyReplyScope::Server;
+        self.special.set(Special::BUSY, is_busy);
         if self.loading {
             // What the log has has not expired when it was written.
             self.shard.stop_time(self.now_us / 1000);

@@ -736,6 +736,12 @@ fn execute_carefully(
         core.reply_error(reply, &error);
         return true;
     }
+    if core.special.has(Special::BUSY) && !entry.spec.flags.has(Flags::ALLOW_BUSY) {
+        core.stats.commands[entry.index].rejected += 1;
+        let error = multi::refused(core, client, entry, scripting::busy());
+        core.reply_error(reply, &error);
+        return true;
+    }
     if core.special.has(Special::DENIES_WRITES)
         && (entry.spec.flags.or(caller.queued).has(Flags::WRITE) || entry.spec.name == "ping")
     {

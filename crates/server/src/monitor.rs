@@ -74,17 +74,26 @@ pub fn feed(
     entry: &Entry<HostHandler>,
     args: Args<'_>,
 ) {
-    if is_hidden(entry) {
-        return;
+    if !is_hidden(entry) {
+        feed_any(core, client, reply, entry, args);
     }
-    let line = line(client, entry, args);
-    let me = core.me;
-    for shard in (0..core.placement.shards()).filter(|shard| *shard != me) {
-        if core.monitors.counts.get(shard).is_some_and(|n| *n > 0) {
-            let line = Arc::clone(&line);
-            core.node.send_reply(shard, Answer::Monitored(line));
-        }
-    }
+}
+
+/// The same of a script, which is told before what it calls.
+#[cold]
+pub fn feed_script(core: &mut Core, client: &Client, entry: &Entry<HostHandler>, args: Args<'_>) {
+    feed_any(core, client, &mut Reply::default(), entry, args);
+}
+
+fn feed_any(
+    core: &mut Core,
+    client: &Client,
+    reply: &mut Reply,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+) {
+    let line = of_client(client, entry, args);
+    tell_others(core, &line);
     let own = Sender::of(client);
     if core.monitors.clients.contains(&own) && client.closing == Closing::No {
         reply.raw(&line);
@@ -92,8 +101,41 @@ pub fn feed(
     deliver(core, &line);
 }
 
-/// Whether a command is shown to nobody.
-fn is_hidden(entry: &Entry<HostHandler>) -> bool {
+/// The line of a client's command.
+pub fn of_client(client: &Client, entry: &Entry<HostHandler>, args: Args<'_>) -> Arc<[u8]> {
+    let address = match &client.session.peer {
+        Peer::Unix { path } => format!("unix:{path}"),
+        tcp @ Peer::Tcp { .. } => tcp.remote(),
+    };
+    line(client.db, &address, entry, args)
+}
+
+/// Tells the shards that have monitors, but this one.
+fn tell_others(core: &mut Core, line: &Arc<[u8]>) {
+    let me = core.me;
+    for shard in (0..core.placement.shards()).filter(|shard| *shard != me) {
+        if core.monitors.counts.get(shard).is_some_and(|n| *n > 0) {
+            let line = Arc::clone(line);
+            core.node.send_reply(shard, Answer::Monitored(line));
+        }
+    }
+}
+
+/// The line of a script's command, unless that is shown to nobody.
+pub fn of_script(db: usize, entry: &Entry<HostHandler>, args: Args<'_>) -> Option<Arc<[u8]>> {
+    (!is_hidden(entry)).then(|| line(db, "lua", entry, args))
+}
+
+/// Tells all monitors what a script has done.
+pub fn tell(core: &mut Core, lines: Vec<Arc<[u8]>>) {
+    for line in lines {
+        tell_others(core, &line);
+        deliver(core, &line);
+    }
+}
+
+/// Whether a command is shown to nobody, or not here.
+pub fn is_hidden(entry: &Entry<HostHandler>) -> bool {
     let flags = entry.spec.flags;
     flags.has(Flags::ADMIN) || flags.has(Flags::SKIP_MONITOR)
 }
@@ -116,14 +158,10 @@ pub fn deliver(core: &mut Core, line: &[u8]) {
 }
 
 /// `+time [db address] "word" …`, as Redis has it.
-fn line(client: &Client, entry: &Entry<HostHandler>, args: Args<'_>) -> Arc<[u8]> {
+fn line(db: usize, address: &str, entry: &Entry<HostHandler>, args: Args<'_>) -> Arc<[u8]> {
     let now_us = Core::clock_us();
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
-    let address = match &client.session.peer {
-        Peer::Unix { path } => format!("unix:{path}"),
-        tcp @ Peer::Tcp { .. } => tcp.remote(),
-    };
-    let mut line = format!("+{seconds}.{micros:06} [{} {address}]", client.db);
+    let mut line = format!("+{seconds}.{micros:06} [{db} {address}]");
     for (i, arg) in args.iter().enumerate() {
         line.push(' ');
         match is_secret(entry, args, i) {

@@ -206,7 +206,7 @@ pub static DIRECTIVES: &[Directive] = &[
     // Shards and threads.
     d("shards", int(0, 1024), "0", AtStart, Supported),
     d("pipeline-order", Choice(PipelineOrder::NAMES), "parallel", Anytime, Supported),
-    d("busy-reply-scope", Choice(BusyReplyScope::NAMES), "shard", Anytime, NoEffect("a slow script concerns its own shard alone")),
+    d("busy-reply-scope", Choice(BusyReplyScope::NAMES), "shard", Anytime, Supported),
     d("io-threads", int(1, 128), "1", AtStart, THREADS),
     d("io-threads-do-reads", Switch, "no", AtStart, THREADS),
     d("prefetch-batch-max-size", int(0, 128), "16", Anytime, NoEffect("every batch is prefetched")),

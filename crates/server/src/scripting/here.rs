@@ -2,19 +2,20 @@
 
 use super::program::{self, Begun, Running, Whom};
 use super::{Before, Call, TRUSTED, admit, answer_host, bytes_of, fresh, note_undone};
-use super::{put_back, save_into};
+use super::{put_back, save_into, told};
 use crate::aof::journal::{self, Fate};
-use crate::clients::Client;
+use crate::clients::{Client, Special};
 use crate::commandlog::{By, Source};
-use crate::core::{Core, Host};
+use crate::core::{Core, Host, HostHandler};
 use crate::dispatch::{self, Perform, Watch};
+use crate::monitor;
 use crate::remote::exec::{are_as_seen, run_host};
 use crate::remote::parcel::Parcel;
 use crate::remote::route::To;
 use crate::remote::{self, form_of};
 use crate::session::multi::{self, WatchedKey};
 use ::script::{Request, Run as Machine, Turn};
-use command::table::Run;
+use command::table::{Entry, Run};
 use command::{Error, Flags};
 use engine::locks::{Name, Want};
 use resp::{Args, Protocol, Reply};
@@ -118,6 +119,7 @@ pub fn run(
             saved,
             wrote,
             undoable,
+            told: std::mem::take(&mut core.scripting.told),
         };
         let tx = program::adopt(core, site, args, whom(), ran);
         journal::end_hold(core, effects_before, Fate::Waits(tx));
@@ -131,6 +133,7 @@ pub fn run(
     };
     journal::end_hold(core, effects_before, fate);
     if ran == Ran::Wanders {
+        core.scripting.told.clear();
         put_back(core, own.saved);
         note_undone(core);
         return ran;
@@ -254,6 +257,7 @@ fn command(
         Run::Data(form) => form,
         _ => {
             run_for_script(core, &mut own.client, reply, entry.index, args);
+            note_told(core, own.client.db, entry, args);
             return Ok(());
         }
     };
@@ -288,7 +292,13 @@ fn command(
     core.stats.note_calls(entry.index, 1, 0);
     let perform = Perform::new(form, None);
     dispatch::execute_here(core, db, reply, entry, perform, args);
+    note_told(core, db, entry, args);
     Ok(())
+}
+
+fn note_told(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Args<'_>) {
+    let told = told(core, db, entry, args);
+    core.scripting.told.extend(told);
 }
 
 /// Runs a command that is not on data for a script. What would be answered later cannot be waited for.
@@ -345,6 +355,9 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
                 let perform = Perform::new(form_of(entry), None);
                 dispatch::execute_here(core, host.client.db, host.reply, entry, perform, args);
                 watch.stop(core, by);
+                if core.special.has(Special::MONITORED) {
+                    monitor::feed(core, host.client, &mut Reply::default(), entry, args);
+                }
             } else {
                 run_host(core, host.client, host.reply, &queue, at);
             }

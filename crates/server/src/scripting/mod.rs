@@ -20,7 +20,7 @@
 pub mod here;
 pub mod program;
 
-use crate::clients::{Client, Held, Peer};
+use crate::clients::{Client, Held, Peer, Special};
 use crate::core::{Actor, Core, Host, HostHandler};
 use crate::driver::ConnId;
 use crate::remote::parcel::{Parcel, Sender};
@@ -29,7 +29,7 @@ use crate::remote::tx::other_database;
 use crate::remote::{self, Answer, Parked, Request, is_silent};
 use crate::session::REDIS_VERSION;
 use crate::session::multi::WatchedKey;
-use crate::{dispatch, notify};
+use crate::{dispatch, monitor, notify};
 use ::script::{Flags as ScriptFlags, Library, Run as Machine, Script, Vm, VmOptions};
 use command::table::{Entry, Run};
 use command::{Error, Flags, Form};
@@ -42,7 +42,7 @@ use resp::number::parse_i64;
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use store::{Event, Saved};
 
@@ -67,6 +67,8 @@ pub struct Shared {
     texts: Mutex<Texts>,
     /// Moves on when something has gone.
     edition: AtomicU64,
+    /// Programs that have run for too long.
+    slow: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -80,6 +82,12 @@ pub struct Texts {
 impl Shared {
     pub fn texts(&self) -> MutexGuard<'_, Texts> {
         self.texts.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether a script runs for too long, on any shard.
+    #[inline]
+    pub fn is_busy(&self) -> bool {
+        self.slow.load(Ordering::Relaxed) > 0
     }
 
     /// Has all shards forget what they know, the next time that they look.
@@ -165,6 +173,8 @@ pub struct Scripting {
     in_exec: bool,
     /// The program that was made last of a script.
     adopted: Option<TxId>,
+    /// What monitors are to be told of the script that runs.
+    told: Vec<Arc<[u8]>>,
 }
 
 impl Scripting {
@@ -414,12 +424,20 @@ pub struct Visit {
     call: Call,
     /// It needs keys of other shards.
     wanders: bool,
+    /// What monitors are to be told of it.
+    told: Vec<Arc<[u8]>>,
 }
 
 /// EVAL, FCALL and their kin.
 pub fn eval(host: &mut Host<'_>) -> Result<(), Error> {
     let (core, client, args) = (&mut *host.core, &mut *host.client, host.args);
     let call = Call::parse(core, args)?;
+    // Before its commands; not when it comes here again.
+    if core.special.has(Special::MONITORED) && client.granted.is_none() {
+        let entry = client.session.last_command.unwrap_or_default();
+        let process = Arc::clone(&core.process);
+        monitor::feed_script(core, client, &process.table.entries()[entry], args);
+    }
     let only = call.only_shard(core.placement, core.me, args);
     let wanders = call.habit.wanders && !core.alone;
     match only {
@@ -440,6 +458,8 @@ pub fn eval(host: &mut Host<'_>) -> Result<(), Error> {
                 silent: is_silent(client),
             };
             let ran = here::run(core, &site, &call, args, host.reply, || whom);
+            let told = std::mem::take(&mut core.scripting.told);
+            monitor::tell(core, told);
             core.scripting.note(&call, ran != Ran::Wanders);
             if let Some(waiter) = waiter {
                 core.engine.passed(waiter);
@@ -463,6 +483,7 @@ pub fn eval(host: &mut Host<'_>) -> Result<(), Error> {
                 parcel,
                 call,
                 wanders: false,
+                told: Vec::new(),
             };
             core.node
                 .send_request(shard, Request::Script(Box::new(visit)));
@@ -480,7 +501,7 @@ fn begin_program(host: &mut Host<'_>, call: Call) {
     let entry = host.client.session.last_command.unwrap_or_default();
     items.push(entry, host.args);
     let wants = call.wants(host.core, host.args);
-    program::begin(host.core, host.client, items, wants, Vec::new(), false);
+    program::begin(host.core, host.client, items, wants, Vec::new(), None);
 }
 
 /// Begins a command whose keys nobody knows beforehand as a program.
@@ -498,7 +519,7 @@ pub fn begin_command(
     plan.end_batches();
     let wants = plan.wants();
     plan.dispose(core);
-    program::begin(core, client, items, wants, Vec::new(), false);
+    program::begin(core, client, items, wants, Vec::new(), None);
 }
 
 /// The locks that a call on this shard's keys has to wait for, if it may not run at once.
@@ -546,6 +567,7 @@ fn run_visit(core: &mut Core, from: usize, mut visit: Box<Visit>) {
     let ran = here::run(core, &site, call, args, &mut reply, whom);
     core.actor = before;
     visit.parcel.reply = reply;
+    visit.told = std::mem::take(&mut core.scripting.told);
     visit.wanders = ran == Ran::Wanders;
     match is_slow {
         true => program::give_visit(core, visit),
@@ -564,16 +586,18 @@ pub fn back(core: &mut Core, visit: Visit) {
         parcel,
         call,
         wanders,
+        told,
     } = visit;
     core.engine.catch_up(parcel.epoch);
     core.scripting.note(&call, !wanders);
+    monitor::tell(core, told);
     let Some(mut client) = core.clients.take_if(sender.conn, sender.client) else {
         return core.stock.put_parcel(parcel);
     };
     client.script = false;
     if wanders {
         let wants = call.wants(core, parcel.command(0).1);
-        program::begin(core, &mut client, parcel, wants, Vec::new(), false);
+        program::begin(core, &mut client, parcel, wants, Vec::new(), None);
     } else {
         if client.reply.is_empty() {
             client.reply.put_buffer(core.spare.take());
@@ -617,7 +641,8 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
             plan.dispose(core);
         }
     }
-    program::begin(core, host.client, queue, wants, watched, true);
+    let args = Some(host.args);
+    program::begin(core, host.client, queue, wants, watched, args);
 }
 
 /// The keys that a call names, as far as can be told without knowing what it calls.
@@ -779,6 +804,26 @@ pub fn keep(core: &mut Core, tx: TxId) {
     if let Some(events) = core.scripting.events.remove(&tx) {
         notify::publish_all(core, &events);
     }
+}
+
+/// Counts a program of this shard that has run for too long, or that has ended.
+fn note_slow(core: &mut Core, more: bool) {
+    let all = &core.process.scripts.slow;
+    if more {
+        core.scripting.slow += 1;
+        all.fetch_add(1, Ordering::Relaxed);
+    } else {
+        core.scripting.slow -= 1;
+        all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What monitors are to be told of a script's command, if there are any.
+fn told(core: &Core, db: usize, entry: &Entry<HostHandler>, args: Args<'_>) -> Option<Arc<[u8]>> {
+    let is_told = core.special.has(Special::MONITORED);
+    is_told
+        .then(|| monitor::of_script(db, entry, args))
+        .flatten()
 }
 
 /// What others are told while a script runs for too long.

@@ -3,9 +3,10 @@
 
 use super::here::{Site, is_slow, run_for_script};
 use super::{Before, Call, Source, Visit};
-use super::{admit, answer_host, bytes_of, fresh, is_script};
-use crate::clients::{Client, Held};
+use super::{admit, answer_host, bytes_of, fresh, is_script, note_slow, told};
+use crate::clients::{Client, Held, Special};
 use crate::core::{Core, HostHandler};
+use crate::monitor;
 use crate::remote::exec::{call, reserve};
 use crate::remote::parcel::{Parcel, Sender};
 use crate::remote::plan::Plan;
@@ -43,6 +44,8 @@ pub struct Begun {
     pub wrote: bool,
     /// All that it has changed is saved.
     pub undoable: bool,
+    /// What monitors are to be told of it.
+    pub told: Vec<Arc<[u8]>>,
 }
 
 pub struct Program {
@@ -52,6 +55,8 @@ pub struct Program {
     /// The commands: one, or the queue of an EXEC.
     items: Box<Parcel>,
     is_exec: bool,
+    /// See [`lines`].
+    lines: Vec<Option<Arc<[u8]>>>,
     watched: Vec<WatchedKey>,
     tide: u64,
     /// The command that runs now, and the client's database.
@@ -71,6 +76,8 @@ pub struct Program {
     started: Instant,
     /// It has run for too long, and is counted so.
     slow: bool,
+    /// What monitors are to be told of its scripts.
+    told: Vec<Arc<[u8]>>,
     attempt: u32,
     killed: bool,
 }
@@ -83,6 +90,20 @@ pub struct Running {
 
 pub type Programs = HashMap<TxId, Box<Program>, ahash::RandomState>;
 
+/// What monitors are to be told of each command of a queue, and of the EXEC at last.
+fn lines(core: &Core, client: &Client, items: &Parcel, exec: Args<'_>) -> Vec<Option<Arc<[u8]>>> {
+    let table = &core.process.table;
+    let line = |entry: usize, args| {
+        let entry = &table.entries()[entry];
+        let is_told = is_script(entry) || !monitor::is_hidden(entry);
+        is_told.then(|| monitor::of_client(client, entry, args))
+    };
+    let queued = (0..items.len()).map(|at| items.command(at));
+    let exec = (client.session.last_command.unwrap_or_default(), exec);
+    let all = queued.chain([exec]);
+    all.map(|(entry, args)| line(entry, args)).collect()
+}
+
 /// Begins the program of a client: `wants` is what it is known to need.
 pub fn begin(
     core: &mut Core,
@@ -90,8 +111,12 @@ pub fn begin(
     items: Box<Parcel>,
     wants: Vec<(ShardId, Want)>,
     watched: Vec<WatchedKey>,
-    is_exec: bool,
+    exec: Option<Args<'_>>,
 ) {
+    let lines = match exec {
+        Some(args) if core.special.has(Special::MONITORED) => lines(core, client, &items, args),
+        _ => Vec::new(),
+    };
     let whom = Whom::Client {
         sender: Sender::of(client),
         silent: is_silent(client),
@@ -101,7 +126,8 @@ pub fn begin(
         visit: None,
         reply: Reply::new(items.reply.protocol()),
         items,
-        is_exec,
+        is_exec: exec.is_some(),
+        lines,
         tide: core.afloat.depart(),
         item: 0,
         db: client.db,
@@ -113,6 +139,7 @@ pub fn begin(
         stuck: false,
         started: Instant::now(),
         slow: false,
+        told: Vec::new(),
         attempt: 0,
         killed: false,
     };
@@ -144,6 +171,7 @@ pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Be
         reply: Reply::new(site.protocol),
         items,
         is_exec: false,
+        lines: Vec::new(),
         tide: core.afloat.depart(),
         item: 0,
         db: site.db,
@@ -155,10 +183,11 @@ pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Be
         stuck: !begun.undoable && begun.wrote,
         started: Instant::now(),
         slow: true,
+        told: begun.told,
         attempt: 0,
         killed: false,
     };
-    core.scripting.slow += 1;
+    note_slow(core, true);
     core.scripting.paused.push(tx);
     core.scripting.adopted = Some(tx);
     core.programs.insert(tx, Box::new(program));
@@ -247,6 +276,7 @@ impl Program {
         self.item = 0;
         self.wrote = false;
         self.running = None;
+        self.told.clear();
         if let Some(plan) = self.plan.take() {
             plan.dispose(core);
         }
@@ -300,7 +330,7 @@ impl Program {
                     Some(Turn::Paused) if pauses >= PAUSES => {
                         if !self.slow && is_slow(core, self.started) {
                             self.slow = true;
-                            core.scripting.slow += 1;
+                            note_slow(core, true);
                         }
                         return Step::Pause;
                     }
@@ -318,16 +348,21 @@ impl Program {
             let (entry, args) = self.items.command(self.item);
             let entry = &process.table.entries()[entry];
             match entry.run {
-                _ if is_script(entry) => match start(core, args, self.db) {
-                    Ok(running) => self.running = Some(running),
-                    Err(error) => {
-                        core.reply_error(&mut self.reply, &error);
-                        self.item += 1;
+                _ if is_script(entry) => {
+                    let started = start(core, args, self.db);
+                    self.tell_item();
+                    match started {
+                        Ok(running) => self.running = Some(running),
+                        Err(error) => {
+                            core.reply_error(&mut self.reply, &error);
+                            self.item += 1;
+                        }
                     }
-                },
+                }
                 Run::Data(_) => self.plan = Some(plan(core, &self.items, self.db, entry, args)),
                 _ => {
                     self.run_host(core);
+                    self.tell_item();
                     self.item += 1;
                 }
             }
@@ -339,6 +374,7 @@ impl Program {
         match &mut self.running {
             None => {
                 plan.write(core, &mut self.reply, 0);
+                self.tell_item();
                 self.item += 1;
             }
             Some(running) => {
@@ -350,6 +386,12 @@ impl Program {
             }
         }
         plan.dispose(core);
+    }
+
+    /// Monitors will be told of the command of a queue.
+    fn tell_item(&mut self) {
+        let line = self.lines.get(self.item).cloned();
+        self.told.extend(line.flatten());
     }
 
     /// Plans the command that the script asks for, or answers it at once.
@@ -369,9 +411,11 @@ impl Program {
                     let like = like(core, &self.items, running.machine.protocol());
                     let plan = plan(core, &like, running.client.db, entry, args);
                     core.stock.put_parcel(like);
+                    self.told.extend(told(core, running.client.db, entry, args));
                     return Some(plan);
                 }
                 run_for_script(core, &mut running.client, &mut reply, entry.index, args);
+                self.told.extend(told(core, running.client.db, entry, args));
             }
         }
         running.machine.answer(&bytes_of(&reply));
@@ -457,8 +501,12 @@ pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
     let Some(program) = core.programs.remove(&tx) else {
         unreachable!("a program is known until it has finished");
     };
-    core.scripting.slow -= usize::from(program.slow);
+    if program.slow {
+        note_slow(core, false);
+    }
     let Program {
+        mut told,
+        lines,
         whom,
         visit,
         items,
@@ -477,10 +525,18 @@ pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
         reply.null_array();
     }
     core.stock.put_parcel(items);
+    if outcome == Outcome::Aborted {
+        told.clear();
+    }
+    told.extend(lines.into_iter().next_back().flatten());
     let (sender, silent) = match whom {
-        Whom::Client { sender, silent } => (sender, silent),
+        Whom::Client { sender, silent } => {
+            monitor::tell(core, told);
+            (sender, silent)
+        }
         Whom::Visit(home) => {
             if let Some(mut visit) = visit {
+                visit.told = told;
                 visit.parcel.reply = reply;
                 visit.parcel.epoch = core.engine.epoch();
                 core.node.send_reply(home, RemoteAnswer::Script(visit));
