@@ -1,7 +1,7 @@
 //! Scripts and functions: what one client alone does not show.
 
 use crate::judged;
-use harness::server::until;
+use harness::server::{Directory, until};
 use harness::{Connection, Program, Seed, Server, Value, scaled};
 
 /// A script that moves an amount between two accounts whose names it makes, unless there is too little.
@@ -93,6 +93,75 @@ fn a_slow_script_can_be_killed_until_it_writes() {
     );
     assert_eq!(client.read(), Value::Int(1));
     assert_eq!(admin.line("GET b"), Value::bulk("2"));
+}
+
+#[test]
+fn a_slow_script_in_an_exec_can_be_killed() {
+    let directory = Directory::new().expect("a directory can be made");
+    let start = || {
+        let setup = Server::setup(Program::Judged).shards(crate::SHARDS);
+        let setup = setup.with("dir", &directory.0.display().to_string());
+        let setup = setup
+            .with("appendonly", "yes")
+            .with("appendfsync", "always");
+        setup.with("busy-reply-threshold", "50").start()
+    };
+    let server = start();
+    let mut admin = server.connect();
+    let mut other = server.connect();
+    let mut client = server.connect();
+    for (n, key) in ["a", "b", "c"].into_iter().enumerate() {
+        client.line(&format!("WATCH {key}"));
+        for words in [
+            &["MULTI"][..],
+            &["SET", "before", key],
+            &[
+                "EVAL",
+                "while redis.call('GET', KEYS[1]) do end",
+                "1",
+                "before",
+            ],
+            &["GET", "before"],
+            &["EVAL", "return redis.call('INCR', KEYS[1])", "1", "after"],
+        ] {
+            assert!(!client.call(words).is_error());
+        }
+        client.send(&["EXEC"]).expect("it is sent");
+        until("the script to be slow", || {
+            let reply = admin.line("GET before").shown();
+            reply.contains("BUSY").then_some(())
+        });
+        assert_eq!(admin.line("SCRIPT KILL"), Value::ok());
+        let reply = client.read();
+        let [set, killed, get, incr] = reply.items() else {
+            panic!("{reply}");
+        };
+        assert_eq!((set, get), (&Value::ok(), &Value::bulk(key)));
+        assert!(killed.shown().contains("Script killed by user"), "{killed}");
+        assert_eq!(*incr, Value::Int(n as i64 + 1));
+        assert_eq!(other.line("GET before"), Value::bulk(key));
+        // What it has watched it watches no more.
+        other.line(&format!("SET {key} 1"));
+        assert_eq!(client.line("MULTI"), Value::ok());
+        assert_eq!(client.line("EXEC").items().len(), 0);
+    }
+    // A queue that goes on for long, and writes, is there as a whole.
+    let script = "local n = 0 for i = 1, 2e7 do n = n + i end return redis.call('SET', KEYS[1], n)";
+    for words in [
+        &["MULTI"][..],
+        &["SET", "x", "1"],
+        &["EVAL", script, "1", "y"],
+        &["SET", "z", "1"],
+    ] {
+        client.call(words);
+    }
+    let reply = client.line("EXEC");
+    assert_eq!(reply.items(), [Value::ok(), Value::ok(), Value::ok()]);
+    let names = "MGET before after x y z a";
+    let want = admin.line(names);
+    drop((server, admin, other, client));
+    let server = start();
+    assert_eq!(server.connect().line(names), want);
 }
 
 #[test]

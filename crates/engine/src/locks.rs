@@ -261,6 +261,23 @@ impl<O: Copy> Locks<O> {
             }
     }
 
+    /// Whose requests are granted and conflict with another. It looks at all of them.
+    pub fn conflicting<'a>(&'a self, want: &'a Want) -> impl Iterator<Item = O> + 'a {
+        let granted = self.requests.iter().filter(|r| r.live && r.granted);
+        let conflicting = granted.filter(|request| request.want.conflicts(want));
+        let pressing = self.pressing.iter();
+        let pressing = pressing.filter(|p| p.granted && p.want.conflicts(want));
+        let owners = conflicting.map(|request| request.owner);
+        owners.chain(pressing.map(|p| p.owner))
+    }
+
+    /// What a request wants.
+    pub fn want_of(&self, ticket: Ticket) -> Option<&Want> {
+        let request = self.requests.get(ticket.index as usize);
+        let request = request.filter(|_| self.is_current(ticket));
+        request.map(|request| &request.want)
+    }
+
     fn node_admits(&self, mode: usize) -> bool {
         let barges = self.faults.has(Fault::TryBarges);
         (self.node.waiting.is_empty() || barges) && self.node.goes(mode)

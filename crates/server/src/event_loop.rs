@@ -139,6 +139,7 @@ impl<D: Driver> EventLoop<D> {
                 remote::receive(&mut self.core);
                 remote::act(&mut self.core);
             }
+            scripting::look_after(&mut self.core);
             self.serve_events();
             self.work(Instant::now());
             self.send_delayed();

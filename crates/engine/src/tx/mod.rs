@@ -272,6 +272,23 @@ impl<P> Engine<P> {
         self.locks.is_free(want)
     }
 
+    /// The transactions that have what somebody wants. That is not asked often: it looks at all that have
+    /// something.
+    pub fn in_the_way<'a>(&'a self, want: &'a Want) -> impl Iterator<Item = TxId> + 'a {
+        self.locks
+            .conflicting(want)
+            .filter_map(|owner| match owner {
+                Owner::Tx(tx) => Some(tx),
+                _ => None,
+            })
+    }
+
+    /// The same of what a command waits for.
+    pub fn in_its_way(&self, waiter: Waiter) -> impl Iterator<Item = TxId> + '_ {
+        let want = self.locks.want_of(waiter.0);
+        want.into_iter().flat_map(|want| self.in_the_way(want))
+    }
+
     /// Lets a command of this shard wait for its turn, which [`Action::Resume`] announces. The keys
     /// are its own from then until [`Engine::passed`].
     pub fn park(&mut self, mut want: Want) -> Waiter {

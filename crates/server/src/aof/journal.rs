@@ -223,7 +223,13 @@ pub fn end_hold(core: &mut Core, before: Option<Chunk>, fate: Fate) {
     match fate {
         Fate::Happened => journal.present(now).add(&mut held),
         Fate::Undone => {}
-        Fate::Waits(tx) => _ = journal.of_programs.insert(tx, held),
+        Fate::Waits(tx) => {
+            // What was held inside of this is there already, and came later.
+            if let Some(mut later) = journal.of_programs.remove(&tx) {
+                held.add(&mut later);
+            }
+            journal.of_programs.insert(tx, held);
+        }
     }
 }
 

@@ -300,7 +300,7 @@ pub fn pass(
     let Some(want) = must_lock(core, client.db, entry, args) else {
         return Some(Pass::Free);
     };
-    if core.scripting.slow > 0 {
+    if scripting::is_in_the_way(core, &want) {
         return Some(Pass::Busy);
     }
     // What is in the air lands first; then the command comes here again.
@@ -597,6 +597,11 @@ fn resume(core: &mut Core, waiter: Waiter) {
     }
 }
 
+/// Runs a parcel that waits for a lock no longer.
+pub fn run_again(core: &mut Core, from: ShardId, parcel: Box<Parcel>) {
+    run_parcel(core, from, parcel, Pass::Free);
+}
+
 /// What becomes of a parcel whose commands have run, or some of them.
 enum Next {
     SendHome,
@@ -658,7 +663,7 @@ fn run_commands(
             if matches!(pass, Pass::Free)
                 && let Some(want) = must_lock(core, db, entry, args)
             {
-                if core.scripting.slow > 0 {
+                if scripting::is_in_the_way(core, &want) {
                     core.reply_error(reply, &scripting::busy());
                     parcel.executed();
                     continue;

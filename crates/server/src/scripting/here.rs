@@ -1,6 +1,6 @@
 //! A script that runs on the data of one shard, in one go.
 
-use super::program::{self, Begun, Running, Whom};
+use super::program::{self, Begun, Rest, Running, Whom};
 use super::{Before, Call, TRUSTED, admit, answer_host, bytes_of, fresh, note_undone};
 use super::{put_back, save_into, told};
 use crate::aof::journal::{self, Fate};
@@ -18,6 +18,7 @@ use ::script::{Request, Run as Machine, Turn};
 use command::table::{Entry, Run};
 use command::{Error, Flags};
 use engine::locks::{Name, Want};
+use engine::tx::TxId;
 use resp::{Args, Protocol, Reply};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -176,7 +177,7 @@ impl Own {
 /// Whether a script that began then runs for too long.
 pub fn is_slow(core: &Core, started: Instant) -> bool {
     let most = core.config.busy_reply_threshold();
-    !core.scripting.in_exec && most > 0 && started.elapsed() >= Duration::from_millis(most)
+    most > 0 && started.elapsed() >= Duration::from_millis(most)
 }
 
 fn drive(core: &mut Core, call: &Call, machine: &mut Machine, own: &mut Own) -> Ran {
@@ -335,39 +336,75 @@ pub fn run_for_script(
     }
 }
 
-/// Executes a queue with scripts where there is one shard: one command after the other.
+/// Executes a queue with scripts where there is one shard: one command after the other. What is left of it when
+/// a script runs for too long becomes a program.
 pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
     let core = &mut *host.core;
     if !are_as_seen(core, &watched) {
         host.reply.null_array();
-    } else {
-        let process = Arc::clone(&core.process);
-        host.reply.array(queue.len());
-        core.scripting.in_exec = true;
-        core.holds_news = true;
-        for at in 0..queue.len() {
-            let (entry, args) = queue.command(at);
-            let entry = &process.table.entries()[entry];
-            if let Run::Data(_) = entry.run {
-                let by = By::Client(host.client);
-                let mut watch = Watch::start(Source::One(args));
-                watch.next(core, by, entry.index, at, args.len());
-                let perform = Perform::new(form_of(entry), None);
-                dispatch::execute_here(core, host.client.db, host.reply, entry, perform, args);
-                watch.stop(core, by);
-                if core.special.has(Special::MONITORED) {
-                    monitor::feed(core, host.client, &mut Reply::default(), entry, args);
-                }
-            } else {
-                run_host(core, host.client, host.reply, &queue, at);
-            }
-        }
+        multi::release(core, watched);
+        return core.stock.put_parcel(queue);
     }
-    core.scripting.in_exec = false;
+    let start = host.reply.mark();
+    let changes = core.shard.changes();
+    host.reply.array(queue.len());
+    core.holds_news = true;
+    let effects_before = journal::hold(core);
+    let slow = (0..queue.len()).find_map(|at| {
+        let tx = queued(core, host.client, host.reply, &queue, at)?;
+        Some((tx, at))
+    });
     core.holds_news = false;
+    let Some((tx, at)) = slow else {
+        journal::end_hold(core, effects_before, Fate::Happened);
+        if core.shard.has_news() {
+            dispatch::note_news(core);
+        }
+        multi::release(core, watched);
+        return core.stock.put_parcel(queue);
+    };
+    journal::end_hold(core, effects_before, Fate::Waits(tx));
     if core.shard.has_news() {
         dispatch::note_news(core);
     }
-    multi::release(core, watched);
-    core.stock.put_parcel(queue);
+    let wrote = core.shard.changes() != changes;
+    let mut reply = Reply::new(host.reply.protocol());
+    reply.append(host.reply, start, host.reply.mark());
+    host.reply.rewind(start);
+    let rest = Rest {
+        queue,
+        at,
+        watched,
+        reply,
+        wrote,
+    };
+    program::go_on_with(core, host.client, tx, rest, host.args);
+}
+
+/// Runs a command of a queue; the program that its script has become, if it runs for too long.
+fn queued(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    queue: &Parcel,
+    at: usize,
+) -> Option<TxId> {
+    let process = Arc::clone(&core.process);
+    let (entry, args) = queue.command(at);
+    let entry = &process.table.entries()[entry];
+    let Run::Data(_) = entry.run else {
+        core.scripting.adopted = None;
+        run_host(core, client, reply, queue, at);
+        return core.scripting.adopted.take();
+    };
+    let by = By::Client(client);
+    let mut watch = Watch::start(Source::One(args));
+    watch.next(core, by, entry.index, at, args.len());
+    let perform = Perform::new(form_of(entry), None);
+    dispatch::execute_here(core, client.db, reply, entry, perform, args);
+    watch.stop(core, by);
+    if core.special.has(Special::MONITORED) {
+        monitor::feed(core, client, &mut Reply::default(), entry, args);
+    }
+    None
 }

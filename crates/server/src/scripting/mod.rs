@@ -67,8 +67,11 @@ pub struct Shared {
     texts: Mutex<Texts>,
     /// Moves on when something has gone.
     edition: AtomicU64,
-    /// Programs that have run for too long.
-    slow: AtomicUsize,
+    /// Programs that have run for too long, and how many.
+    slow: Mutex<Vec<TxId>>,
+    slow_count: AtomicUsize,
+    /// How many there ever were.
+    slow_ever: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -87,7 +90,7 @@ impl Shared {
     /// Whether a script runs for too long, on any shard.
     #[inline]
     pub fn is_busy(&self) -> bool {
-        self.slow.load(Ordering::Relaxed) > 0
+        self.slow_count.load(Ordering::Relaxed) > 0
     }
 
     /// Has all shards forget what they know, the next time that they look.
@@ -169,8 +172,8 @@ pub struct Scripting {
     pub paused: Vec<TxId>,
     /// Programs of this shard that have run for too long.
     pub slow: usize,
-    /// The script is one of the commands of an EXEC, which runs in one go.
-    in_exec: bool,
+    /// How many there ever were on all shards, as this one knows.
+    slow_seen: usize,
     /// The program that was made last of a script.
     adopted: Option<TxId>,
     /// What monitors are to be told of the script that runs.
@@ -807,14 +810,81 @@ pub fn keep(core: &mut Core, tx: TxId) {
 }
 
 /// Counts a program of this shard that has run for too long, or that has ended.
-fn note_slow(core: &mut Core, more: bool) {
-    let all = &core.process.scripts.slow;
+fn note_slow(core: &mut Core, tx: TxId, more: bool) {
+    let Shared {
+        slow,
+        slow_count,
+        slow_ever,
+        ..
+    } = &core.process.scripts;
+    let mut slow = slow.lock().unwrap_or_else(|e| e.into_inner());
     if more {
         core.scripting.slow += 1;
-        all.fetch_add(1, Ordering::Relaxed);
+        slow.push(tx);
     } else {
         core.scripting.slow -= 1;
-        all.fetch_sub(1, Ordering::Relaxed);
+        slow.retain(|other| *other != tx);
+    }
+    slow_count.store(slow.len(), Ordering::Relaxed);
+    drop(slow);
+    if more {
+        slow_ever.fetch_add(1, Ordering::Release);
+        core.process.aof.wake_all();
+    }
+}
+
+/// Has commands that wait for a script learn that it has become one that runs for too long.
+#[inline]
+pub fn look_after(core: &mut Core) {
+    let ever = core.process.scripts.slow_ever.load(Ordering::Acquire);
+    if ever != core.scripting.slow_seen {
+        core.scripting.slow_seen = ever;
+        give_up_waiting(core);
+    }
+}
+
+#[cold]
+fn give_up_waiting(core: &mut Core) {
+    let process = Arc::clone(&core.process);
+    let slow = process.scripts.slow.lock();
+    let slow = slow.unwrap_or_else(|e| e.into_inner()).clone();
+    let waiting = core.parked.iter().filter(|(waiter, parked)| {
+        matches!(parked, Parked::Client(_) | Parked::Parcel(..))
+            && core
+                .engine
+                .in_its_way(**waiter)
+                .any(|tx| slow.contains(&tx))
+    });
+    let waiting: Vec<Waiter> = waiting.map(|(waiter, _)| *waiter).collect();
+    for waiter in waiting {
+        let parked = core.parked.remove(&waiter);
+        core.engine.leave(waiter);
+        match parked {
+            Some(Parked::Client(Sender { conn, client })) => {
+                if let Some(client) = core.clients.get_mut(conn).filter(|c| c.id == client) {
+                    // It comes again, and is told.
+                    client.held = Some(Held::Remote);
+                    core.clients.mark(conn);
+                }
+            }
+            Some(Parked::Parcel(from, parcel)) => remote::run_again(core, from, parcel),
+            _ => {}
+        }
+        remote::act(core);
+    }
+}
+
+/// Whether who wants this would wait for a script that runs for too long: one of this shard, or one that has
+/// what is wanted.
+pub fn is_in_the_way(core: &Core, want: &Want) -> bool {
+    if core.scripting.slow > 0 {
+        return true;
+    }
+    let scripts = &core.process.scripts;
+    scripts.is_busy() && {
+        let slow = scripts.slow.lock().unwrap_or_else(|e| e.into_inner());
+        let mut others = core.engine.in_the_way(want);
+        others.any(|tx| slow.contains(&tx))
     }
 }
 

@@ -22,10 +22,11 @@ use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Slices that a program runs in one pass.
-const PAUSES: usize = 8;
+/// How long a script goes on before others of its shard do, and requests of it between two looks at the time.
+const STINT: Duration = Duration::from_millis(1);
+const REQUESTS: u32 = 64;
 
 /// Who is answered.
 pub enum Whom {
@@ -69,13 +70,16 @@ pub struct Program {
     reply: Reply,
     /// It is to hold the token before it goes on.
     presses: bool,
-    /// It has executed a command that writes.
+    /// Its script has executed a command that writes.
     wrote: bool,
     /// It cannot be undone, and only uses keys that are free.
     stuck: bool,
     started: Instant,
     /// It has run for too long, and is counted so.
     slow: bool,
+    /// When it let others go on last, and requests since.
+    rested: Instant,
+    asked: u32,
     /// What monitors are to be told of its scripts.
     told: Vec<Arc<[u8]>>,
     attempt: u32,
@@ -99,7 +103,8 @@ fn lines(core: &Core, client: &Client, items: &Parcel, exec: Args<'_>) -> Vec<Op
         is_told.then(|| monitor::of_client(client, entry, args))
     };
     let queued = (0..items.len()).map(|at| items.command(at));
-    let exec = (client.session.last_command.unwrap_or_default(), exec);
+    let entry = table.find(exec.get(0)).map_or(0, |entry| entry.index);
+    let exec = (entry, exec);
     let all = queued.chain([exec]);
     all.map(|(entry, args)| line(entry, args)).collect()
 }
@@ -139,6 +144,8 @@ pub fn begin(
         stuck: false,
         started: Instant::now(),
         slow: false,
+        rested: Instant::now(),
+        asked: 0,
         told: Vec::new(),
         attempt: 0,
         killed: false,
@@ -183,15 +190,52 @@ pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Be
         stuck: !begun.undoable && begun.wrote,
         started: Instant::now(),
         slow: true,
+        rested: Instant::now(),
+        asked: 0,
         told: begun.told,
         attempt: 0,
         killed: false,
     };
-    note_slow(core, true);
+    note_slow(core, tx, true);
     core.scripting.paused.push(tx);
     core.scripting.adopted = Some(tx);
     core.programs.insert(tx, Box::new(program));
     tx
+}
+
+/// An EXEC of which a script has become a program.
+pub struct Rest {
+    pub queue: Box<Parcel>,
+    /// The script's place.
+    pub at: usize,
+    pub watched: Vec<WatchedKey>,
+    /// What the commands before it have answered.
+    pub reply: Reply,
+    /// Something of it has written.
+    pub wrote: bool,
+}
+
+/// Has a program that was just adopted go on with the EXEC that its script is a part of.
+pub fn go_on_with(core: &mut Core, client: &Client, tx: TxId, rest: Rest, exec: Args<'_>) {
+    let Rest {
+        queue,
+        at,
+        watched,
+        reply,
+        wrote,
+    } = rest;
+    let lines = match core.special.has(Special::MONITORED) {
+        true => lines(core, client, &queue, exec),
+        false => Vec::new(),
+    };
+    let Some(program) = core.programs.get_mut(&tx) else {
+        unreachable!("it was adopted just now");
+    };
+    let before = std::mem::replace(&mut program.items, queue);
+    (program.item, program.is_exec) = (at, true);
+    (program.watched, program.reply, program.lines) = (watched, reply, lines);
+    program.stuck |= wrote;
+    core.stock.put_parcel(before);
 }
 
 /// Gives a program that was just adopted the visit that it answers.
@@ -265,6 +309,11 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
     };
     if matches!(step, Step::Pause) {
         core.scripting.paused.push(tx);
+        program.rested = Instant::now();
+        if !program.slow && is_slow(core, program.started) {
+            program.slow = true;
+            note_slow(core, tx, true);
+        }
     }
     core.programs.insert(tx, program);
     core.engine.step(tx, attempt, step);
@@ -290,13 +339,12 @@ impl Program {
     /// Runs until something is to be done on a shard, or all is done.
     fn go_on(&mut self, core: &mut Core, presses: bool) -> Step<Box<Parcel>> {
         let process = Arc::clone(&core.process);
-        let mut pauses = 0;
         loop {
             if let Some(mut plan) = self.plan.take() {
                 if let Some(mut errand) = plan.next(core) {
                     self.plan = Some(plan);
                     errand.payload.part.saves = !presses && !self.stuck;
-                    self.wrote |= errand.want.writes();
+                    self.wrote |= self.running.is_some() && errand.want.writes();
                     let whole = matches!(errand.want, Want::Whole(_));
                     if whole && errand.want.writes() && !presses && !self.stuck {
                         self.presses = true;
@@ -307,16 +355,13 @@ impl Program {
                 self.executed(core, plan);
                 continue;
             }
+            if self.is_over_long() {
+                return Step::Pause;
+            }
             if let Some(running) = &mut self.running {
                 match running.machine.turn() {
-                    Some(Turn::Asked(Request::Call | Request::Pcall)) => {
-                        self.plan = self.ask(core);
-                    }
-                    Some(Turn::Asked(request)) => {
-                        let answer = answer_host(core, request, &running.machine);
-                        running.machine.answer(answer);
-                    }
-                    Some(Turn::Paused) if self.killed => {
+                    Some(Turn::Asked(_) | Turn::Paused) if self.killed => {
+                        self.killed = false;
                         let text: &[u8] = match running.call.source {
                             Source::Script(_) => {
                                 b"ERR Error running script: Script killed by user with SCRIPT KILL."
@@ -327,15 +372,15 @@ impl Program {
                         };
                         running.machine.kill(text);
                     }
-                    Some(Turn::Paused) if pauses >= PAUSES => {
-                        if !self.slow && is_slow(core, self.started) {
-                            self.slow = true;
-                            note_slow(core, true);
-                        }
-                        return Step::Pause;
+                    Some(Turn::Asked(Request::Call | Request::Pcall)) => {
+                        self.plan = self.ask(core);
                     }
+                    Some(Turn::Asked(request)) => {
+                        let answer = answer_host(core, request, &running.machine);
+                        running.machine.answer(answer);
+                    }
+                    Some(Turn::Paused) if self.rested.elapsed() >= STINT => return Step::Pause,
                     None | Some(Turn::Paused) => {
-                        pauses += 1;
                         running.machine.resume();
                     }
                     Some(Turn::Done | Turn::Failed) => self.end_script(core),
@@ -350,6 +395,7 @@ impl Program {
             match entry.run {
                 _ if is_script(entry) => {
                     let started = start(core, args, self.db);
+                    self.wrote = false;
                     self.tell_item();
                     match started {
                         Ok(running) => self.running = Some(running),
@@ -386,6 +432,12 @@ impl Program {
             }
         }
         plan.dispose(core);
+    }
+
+    /// Whether it should let others go on, asked before each command.
+    fn is_over_long(&mut self) -> bool {
+        self.asked = self.asked.wrapping_add(1);
+        self.asked.is_multiple_of(REQUESTS) && self.rested.elapsed() >= STINT
     }
 
     /// Monitors will be told of the command of a queue.
@@ -502,7 +554,7 @@ pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
         unreachable!("a program is known until it has finished");
     };
     if program.slow {
-        note_slow(core, false);
+        note_slow(core, tx, false);
     }
     let Program {
         mut told,
