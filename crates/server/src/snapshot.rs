@@ -154,6 +154,9 @@ impl Save {
         while queue.bytes >= AFLOAT_MAX && !self.is_abandoned() {
             queue = self.changed.wait(queue).unwrap_or_else(|e| e.into_inner());
         }
+        if self.is_abandoned() {
+            return;
+        }
         queue.bytes += piece.bytes();
         queue.pieces.push_back(piece);
         self.changed.notify_all();
@@ -611,8 +614,10 @@ impl Job {
     fn run(self, file: Box<dyn Appending>, head: Chunk) {
         let written = self.write(file, head);
         if written.is_err() {
-            // The shards leave it when they come to it.
+            // The shards leave it when they come to it. What is large is let go of here, and by none of them.
             self.save.abandon();
+            let pieces = std::mem::take(&mut locked(&self.save.queue).pieces);
+            drop(pieces);
             let _ = self.storage.remove(&self.temporary);
         }
         let cancelled = self.save.is_abandoned();
