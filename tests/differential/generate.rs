@@ -311,6 +311,8 @@ fn name(template: &str) -> Vec<String> {
 pub struct Generator {
     seed: Seed,
     templates: Vec<&'static str>,
+    /// The other server takes numbers such as 0x10.
+    hexadecimal: bool,
 }
 
 impl Generator {
@@ -323,6 +325,8 @@ impl Generator {
             Program::Valkey => {
                 // It lays strings out in its own way and names that.
                 templates.retain(|template| !template.starts_with("OBJECT ENCODING"));
+                // Nor does it sort by numbers what is none, as the empty text.
+                templates.retain(|template| !template.starts_with("SORT "));
                 LATER
             }
             Program::Redis8 => LATER_REDIS,
@@ -337,6 +341,7 @@ impl Generator {
         Generator {
             seed: Seed::new(seed),
             templates,
+            hexadecimal: program != Program::Valkey,
         }
     }
 
@@ -359,6 +364,7 @@ impl Generator {
             }
         };
         let mut command = Command::new();
+        let is_hexadecimal = |word: &[u8]| word.starts_with(b"0x") || word.starts_with(b"-0x");
         let mut optional = false;
         let mut skipped = false;
         for word in template.split(' ') {
@@ -380,6 +386,25 @@ impl Generator {
         let drawn = DRAWN.iter().any(|name| template.starts_with(name));
         if seed.one_in(25) && !drawn {
             spoil(seed, &mut command);
+        }
+        for word in command.iter_mut().filter(|word| is_hexadecimal(word)) {
+            if !self.hexadecimal {
+                *word = b"16".to_vec();
+            }
+        }
+        // Of an index Redis 8 and Valkey take the lower half.
+        let index = command
+            .get(2)
+            .and_then(|index| std::str::from_utf8(index).ok());
+        let index = index.and_then(|index| index.parse::<i64>().ok());
+        let is_wide = index.is_some_and(|index| i32::try_from(index).is_err());
+        if command[0].eq_ignore_ascii_case(b"lset") && is_wide {
+            command[2] = b"-1".to_vec();
+        }
+        // An id that depends on the time.
+        if command[0].eq_ignore_ascii_case(b"xadd") {
+            let words = command.iter_mut().filter(|word| *word == b"*");
+            words.for_each(|word| *word = b"9-*".to_vec());
         }
         command
     }

@@ -102,6 +102,17 @@ fn encodings() {
         c.check("object encoding h", &want);
         c.check("del h", ":1");
     }
+    for (option, encoding) in [
+        ("", "listpack"),
+        ("persist ", "listpackex"),
+        ("ex 9 ", "listpackex"),
+    ] {
+        c.call("hset h a 1");
+        c.call(&format!("hgetex h {option}fields 1 none"));
+        let want = format!("${}|{encoding}", encoding.len());
+        c.check("object encoding h", &want);
+        c.check("del h", ":1");
+    }
 }
 
 #[test]

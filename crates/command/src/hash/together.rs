@@ -105,7 +105,8 @@ fn hgetex(ctx: &mut Context<'_>) -> Outcome {
         fields.iter().for_each(|_| ctx.reply.null());
         return Ok(Effect::Read);
     };
-    if matches!(expiry, Expiry::At(_)) {
+    // Whatever fields there are, as in Redis.
+    if expiry != Expiry::Keep {
         hash.allow_expiry();
     }
     let mut changed = false;

@@ -15,7 +15,7 @@ use std::collections::hash_map::Entry;
 use store::set::Set;
 use store::shard::{Held, Item, Type};
 use store::zset::{Direction, Zset};
-use store::{Collection, Element, Look};
+use store::{Collection, Element, Limits, Look};
 
 /// A set that takes part: of members without scores, each counts as 1.
 enum Source<'a> {
@@ -250,7 +250,15 @@ fn combine(
     target: Target,
 ) -> Result<(Zset, Options), Error> {
     let keys = key_count(ctx.args, at, name)?;
-    let (args, limits) = (ctx.args, &ctx.settings.limits);
+    let args = ctx.args;
+    let limits = match target {
+        Target::Key => ctx.settings.limits,
+        // Zeros have a sign as long as they are in no listpack.
+        _ => Limits {
+            zset_max_listpack_entries: 0,
+            ..ctx.settings.limits
+        },
+    };
     let sources = sources(ctx, at + 1, keys)?;
     let options = Options::parse(args, at + 1 + keys, keys, operation, target)?;
     let sorted = || by_length(&sources, &options.weights);
@@ -266,7 +274,7 @@ fn combine(
         }
         Operation::Diff => diff(&sources),
     };
-    Ok((Zset::collect(elements, limits), options))
+    Ok((Zset::collect(elements, &limits), options))
 }
 
 fn answer(ctx: &mut Context<'_>, name: &str, operation: Operation) -> Outcome {
