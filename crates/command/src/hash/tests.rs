@@ -410,6 +410,7 @@ fn errors_of_setting_with_an_expiry() {
         ),
         ("hsetex s fields 0 a 1", number),
         ("hsetex s fields x a 1", number),
+        ("hsetex s px 10 fields 0 a", arity),
         ("hsetex s fields 2147483648 a 1", number),
         ("hsetex s fields 2147483647 a 1", arity),
         ("hsetex s fields 2 a 1 b", arity),

@@ -243,7 +243,9 @@ impl<'a> Request<'a> {
 
 /// The fields and values behind their number at argument `i`, which must be all that is there.
 fn pairs(args: Args<'_>, i: usize) -> Result<Args<'_>, Error> {
-    let number = args.opt(i).ok_or_else(|| Error::arity("hsetex"))?;
+    // Whatever the number is, there is a field with its value.
+    args.opt(i + 2).ok_or_else(|| Error::arity("hsetex"))?;
+    let number = args.get(i);
     let number = parse_i64(number).filter(|n| (1..=i64::from(i32::MAX)).contains(n));
     let number = number.ok_or(Error::new("ERR invalid number of fields"))?;
     let pairs = args.from(i + 1);
