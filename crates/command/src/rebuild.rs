@@ -3,6 +3,8 @@
 //! What there are no commands for is not told: how long ago a key was used, when a consumer was last seen, and
 //! pending entries that a stream has no longer. So it is in Redis.
 
+use crate::stream::id_text;
+use persist::parts::{each, in_turn};
 use resp::number::Decimal;
 use resp::request;
 use store::double::Text;
@@ -18,8 +20,7 @@ use store::{Element, Str, Value, listpack};
 const ELEMENTS: usize = 64;
 const BYTES: usize = 64 << 10;
 
-/// What writes the next part of a value; false when there is none left.
-type Parts<'a> = Box<dyn FnMut(&mut Vec<u8>) -> bool + 'a>;
+type Parts<'a> = persist::parts::Parts<'a, Vec<u8>>;
 
 /// Writes commands, and keeps its memory.
 #[derive(Default)]
@@ -163,28 +164,6 @@ fn elements<'a, T: 'a>(
     })
 }
 
-/// One after the other.
-fn chain<'a>(mut first: Parts<'a>, mut second: Parts<'a>) -> Parts<'a> {
-    let mut is_over = false;
-    Box::new(move |out| {
-        is_over = is_over || !first(out);
-        !is_over || second(out)
-    })
-}
-
-/// One command for each.
-fn each<'a, T>(
-    mut all: impl Iterator<Item = T> + 'a,
-    mut write: impl FnMut(&mut Vec<u8>, T) + 'a,
-) -> Parts<'a> {
-    Box::new(move |out| {
-        let next = all.next();
-        let more = next.is_some();
-        next.into_iter().for_each(|next| write(out, next));
-        more
-    })
-}
-
 fn fields<'a>(key: &'a [u8], hash: &'a Hash) -> Parts<'a> {
     let pairs = hash.fields().map(|(field, value, _)| (field, value));
     let set = elements(&[b"HSET", key], pairs, |(field, value), mut add| {
@@ -197,14 +176,14 @@ fn fields<'a>(key: &'a [u8], hash: &'a Hash) -> Parts<'a> {
     let timed = hash
         .fields()
         .filter_map(|(field, _, at)| Some((field, at?)));
-    let expire = each(timed, move |out, (field, at)| {
+    let expire = each(timed, move |out: &mut Vec<u8>, (field, at)| {
         let at = Decimal::signed(at);
         field.with(|field| {
             let words: [&[u8]; 6] = [b"HPEXPIREAT", key, at.as_bytes(), b"FIELDS", b"1", field];
             put(out, &words);
         });
     });
-    chain(set, expire)
+    in_turn([set, expire].into_iter())
 }
 
 fn scores<'a>(key: &'a [u8], zset: &'a Zset) -> Parts<'a> {
@@ -214,21 +193,21 @@ fn scores<'a>(key: &'a [u8], zset: &'a Zset) -> Parts<'a> {
     })
 }
 
-fn id_text(id: Id) -> Vec<u8> {
-    format!("{}-{}", id.ms, id.seq).into_bytes()
-}
-
 fn entries<'a>(key: &'a [u8], stream: &'a Stream) -> Parts<'a> {
     let log = stream.log();
-    let add = each(log.range(Id::MIN, Id::MAX), move |out, entry| {
-        let id = id_text(entry.id);
-        let mut words: Vec<Box<[u8]>> = vec![b"XADD"[..].into(), key.into(), id.into()];
-        for (name, value) in entry.fields {
-            words.extend([name, value].map(|word| Box::from(&*word.text())));
-        }
-        request::put(out, words.iter().map(|word| &**word));
-    });
-    let behind = each(std::iter::once(()), move |out, ()| {
+    let add = each(
+        log.range(Id::MIN, Id::MAX),
+        move |out: &mut Vec<u8>, entry| {
+            let id = id_text(entry.id);
+            let mut words: Vec<Box<[u8]>> =
+                vec![b"XADD"[..].into(), key.into(), id.as_bytes().into()];
+            for (name, value) in entry.fields {
+                words.extend([name, value].map(|word| Box::from(&*word.text())));
+            }
+            request::put(out, words.iter().map(|word| &**word));
+        },
+    );
+    let behind = each(std::iter::once(()), move |out: &mut Vec<u8>, ()| {
         if log.is_empty() {
             put(out, &[b"XADD", key, b"MAXLEN", b"0", b"0-1", b"x", b"y"]);
         }
@@ -237,35 +216,22 @@ fn entries<'a>(key: &'a [u8], stream: &'a Stream) -> Parts<'a> {
         let words: [&[u8]; 7] = [
             b"XSETID",
             key,
-            &last,
+            last.as_bytes(),
             b"ENTRIESADDED",
             added.as_bytes(),
             b"MAXDELETEDID",
-            &deleted,
+            deleted.as_bytes(),
         ];
         put(out, &words);
     });
-    let groups = stream
-        .groups()
-        .iter()
-        .map(move |group| pending(key, stream, group));
-    let mut groups = groups.collect::<Vec<_>>().into_iter();
-    let mut now = groups.next();
-    let groups: Parts<'a> = Box::new(move |out| {
-        while let Some(group) = &mut now {
-            if group(out) {
-                return true;
-            }
-            now = groups.next();
-        }
-        false
-    });
-    chain(chain(add, behind), groups)
+    let groups = stream.groups().iter();
+    let groups = groups.map(move |group| pending(key, stream, group));
+    in_turn([add, behind].into_iter().chain(groups))
 }
 
 /// A group, with what is pending of what is there.
 fn pending<'a>(key: &'a [u8], stream: &'a Stream, group: &'a Group) -> Parts<'a> {
-    let create = each(std::iter::once(()), move |out, ()| {
+    let create = each(std::iter::once(()), move |out: &mut Vec<u8>, ()| {
         let (last, read) = (id_text(group.last_id), group.entries_read.unwrap_or(-1));
         let read = Decimal::signed(read);
         let words: [&[u8]; 7] = [
@@ -273,26 +239,29 @@ fn pending<'a>(key: &'a [u8], stream: &'a Stream, group: &'a Group) -> Parts<'a>
             b"CREATE",
             key,
             group.name(),
-            &last,
+            last.as_bytes(),
             b"ENTRIESREAD",
             read.as_bytes(),
         ];
         put(out, &words);
     });
-    let consumers = each(group.consumers(), move |out, (_, consumer)| {
-        let words: [&[u8]; 5] = [
-            b"XGROUP",
-            b"CREATECONSUMER",
-            key,
-            group.name(),
-            consumer.name(),
-        ];
-        put(out, &words);
-    });
+    let consumers = each(
+        group.consumers(),
+        move |out: &mut Vec<u8>, (_, consumer)| {
+            let words: [&[u8]; 5] = [
+                b"XGROUP",
+                b"CREATECONSUMER",
+                key,
+                group.name(),
+                consumer.name(),
+            ];
+            put(out, &words);
+        },
+    );
     let there = group
         .pending(Id::MIN, Id::MAX)
         .filter(|(id, _)| stream.log().has(*id));
-    let claim = each(there, move |out, (id, pending)| {
+    let claim = each(there, move |out: &mut Vec<u8>, (id, pending)| {
         let consumer = group.consumer(pending.consumer).name();
         let (id, at) = (id_text(id), Decimal::signed(pending.delivered_ms));
         let deliveries = Decimal::unsigned(pending.deliveries);
@@ -302,7 +271,7 @@ fn pending<'a>(key: &'a [u8], stream: &'a Stream, group: &'a Group) -> Parts<'a>
             group.name(),
             consumer,
             b"0",
-            &id,
+            id.as_bytes(),
             b"TIME",
             at.as_bytes(),
             b"RETRYCOUNT",
@@ -312,5 +281,5 @@ fn pending<'a>(key: &'a [u8], stream: &'a Stream, group: &'a Group) -> Parts<'a>
         ];
         put(out, &words);
     });
-    chain(chain(create, consumers), claim)
+    in_turn([create, consumers, claim].into_iter())
 }

@@ -184,7 +184,7 @@ fn subcommand_syntax(container: &str, subcommand: &[u8]) -> Error {
 }
 
 /// `ms-seq`.
-fn id_text(id: Id) -> String {
+pub(crate) fn id_text(id: Id) -> String {
     format!("{}-{}", id.ms, id.seq)
 }
 

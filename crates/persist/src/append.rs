@@ -16,7 +16,7 @@ mod tests;
 use crate::aof::{self, File, Manifest};
 use crate::crc64;
 use crate::encode::Chunk;
-use crate::file::SYNC_EVERY;
+use crate::file::Tail;
 use crate::storage::{Appending, Storage};
 use scan::{Damage, Fault, Scanner, Unit};
 use std::fmt;
@@ -317,9 +317,8 @@ impl Log {
     /// Writes one block. When it fails, nothing of it counts, and it can be tried again.
     pub fn append(&mut self, commands: &[u8]) -> io::Result<()> {
         self.mend()?;
-        let head = scan::head(self.block, self.synced);
-        let crc = crc64::update(crc64::update(0, &head), commands);
-        let tail = scan::tail(self.block, crc);
+        let sum = |crc| crc64::update(crc, commands);
+        let (head, tail) = frame(self.block, self.synced, sum);
         (self.torn, self.dirty) = (true, true);
         self.file.append(&[&head, commands, &tail])?;
         self.torn = false;
@@ -425,42 +424,38 @@ impl Log {
 
 /// A base of commands that is written.
 pub struct CommandFile {
-    file: Box<dyn Appending>,
+    end: Tail,
     /// The number of the next block.
     block: u64,
-    /// Bytes since it was synced last.
-    unsynced: u64,
 }
 
 impl CommandFile {
     pub fn begin(file: Box<dyn Appending>) -> CommandFile {
         CommandFile {
-            file,
+            end: Tail::new(file),
             block: 1,
-            unsynced: 0,
         }
     }
 
     /// Writes a block.
     pub fn chunk(&mut self, chunk: &Chunk) -> io::Result<()> {
-        let head = scan::head(self.block, 0);
-        let len = chunk.bytes.len() as u64;
-        let crc = crc64::combine(crc64::update(0, &head), chunk.crc, len);
-        let tail = scan::tail(self.block, crc);
-        self.file.append(&[&head, &chunk.bytes, &tail])?;
+        let sum = |crc| crc64::combine(crc, chunk.crc, chunk.bytes.len() as u64);
+        let (head, tail) = frame(self.block, 0, sum);
         self.block += 1;
-        self.unsynced += len;
-        if self.unsynced >= SYNC_EVERY {
-            self.unsynced = 0;
-            self.file.sync()?;
-        }
-        Ok(())
+        self.end.append(&[&head, &chunk.bytes, &tail])
     }
 
     /// Ends the file, which is durable then.
     pub fn finish(mut self) -> io::Result<()> {
-        self.file.sync()
+        self.end.sync()
     }
+}
+
+/// What stands around a block; `sum` goes on with a checksum over what is in it.
+fn frame(number: u64, synced: u64, sum: impl FnOnce(u64) -> u64) -> (Vec<u8>, Vec<u8>) {
+    let head = scan::head(number, synced);
+    let crc = sum(crc64::update(0, &head));
+    (head, scan::tail(number, crc))
 }
 
 /// A new file, which is there for good.

@@ -15,6 +15,7 @@ mod stream;
 use crate::crc64;
 use crate::format::{NODE_PACKED, NODE_PLAIN, kind, length, opcode};
 use crate::lzf::{self, Compressor};
+use crate::parts::{Parts, each, nothing};
 use store::access::{Access, Stamp};
 use store::element::{Digits, integer};
 use store::hash::Hash;
@@ -63,9 +64,6 @@ pub(crate) enum View<'a> {
     Text(Str<'a>),
     Collection(Held<'a, Value>),
 }
-
-/// What writes the next part of a value; false when there is none left.
-type Parts<'a> = Box<dyn FnMut(&mut Encoder) -> bool + 'a>;
 
 impl<'a> View<'a> {
     pub(crate) fn of(item: &Item<'a>) -> View<'a> {
@@ -198,6 +196,10 @@ impl Encoder {
         };
         self.op(value_type, version);
         self.string(&picture.key);
+        let soonest = match &picture.value {
+            Pictured::Collection(Value::Hash(hash)) => soonest(hash),
+            _ => None,
+        };
         match picture.value {
             Pictured::Text(text) => self.string(&text),
             Pictured::Collection(Value::Set(Set::Table(dict))) => {
@@ -207,12 +209,8 @@ impl Encoder {
                     self.when(most, &mut full)?;
                 }
             }
-            Pictured::Collection(Value::Hash(hash @ Hash::Table(_))) => {
-                let soonest = soonest(&hash);
-                self.before_fields(&hash, soonest);
-                let Hash::Table(table) = hash else {
-                    unreachable!("it is a table");
-                };
+            Pictured::Collection(Value::Hash(Hash::Table(table))) => {
+                self.before_fields(table.len(), soonest);
                 let mut pages = table.drain();
                 while pages.next_page(|field, value, at| {
                     let (field, value) = (Element::Bytes(field), Element::Bytes(value));
@@ -296,19 +294,12 @@ impl Encoder {
             View::Text(Str::Blob(blob)) => return self.string(blob.bytes()),
             View::Collection(value) => &**value,
         };
-        match value {
-            Value::Set(Set::Ints(ints)) => self.packed(|to| ints.append_redis_to(to)),
-            Value::Hash(Hash::Packed(pack)) => self.packed(|to| pack.append_redis_to(to)),
-            Value::Zset(Zset::Packed(pack)) => self.packed(|to| pack.append_redis_to(to)),
-            value => {
-                let mut parts = self.parts(value);
-                while parts(self) {}
-            }
-        }
+        let mut parts = self.parts(value);
+        while parts(self) {}
     }
 
     /// Begins a value, and answers what writes the rest of it.
-    fn parts<'a>(&mut self, value: &'a Value) -> Parts<'a> {
+    fn parts<'a>(&mut self, value: &'a Value) -> Parts<'a, Encoder> {
         match value {
             Value::List(list) => self.list(list),
             Value::Set(set) => self.set(set),
@@ -367,9 +358,9 @@ impl Encoder {
         true
     }
 
-    fn list<'a>(&mut self, list: &'a List) -> Parts<'a> {
+    fn list<'a>(&mut self, list: &'a List) -> Parts<'a, Encoder> {
         self.len(list.node_count() as u64);
-        each(list.nodes(), |encoder, node| match node {
+        each(list.nodes(), |encoder: &mut Encoder, node| match node {
             Node::Plain(text) => {
                 encoder.len(NODE_PLAIN);
                 encoder.string(text);
@@ -381,7 +372,7 @@ impl Encoder {
         })
     }
 
-    fn set<'a>(&mut self, set: &'a Set) -> Parts<'a> {
+    fn set<'a>(&mut self, set: &'a Set) -> Parts<'a, Encoder> {
         if let Set::Ints(ints) = set {
             self.packed(|to| ints.append_redis_to(to));
             return nothing();
@@ -390,7 +381,7 @@ impl Encoder {
         each(set.iter(), Encoder::element)
     }
 
-    fn hash<'a>(&mut self, hash: &'a Hash) -> Parts<'a> {
+    fn hash<'a>(&mut self, hash: &'a Hash) -> Parts<'a, Encoder> {
         let soonest = soonest(hash);
         match (hash, soonest) {
             (Hash::Packed(pack), _) => {
@@ -403,19 +394,19 @@ impl Encoder {
                 nothing()
             }
             _ => {
-                self.before_fields(hash, soonest);
-                each(hash.fields(), move |encoder, field| {
+                self.before_fields(hash.len(), soonest);
+                each(hash.fields(), move |encoder: &mut Encoder, field| {
                     encoder.field(field, soonest)
                 })
             }
         }
     }
 
-    fn before_fields(&mut self, hash: &Hash, soonest: Option<i64>) {
+    fn before_fields(&mut self, fields: usize, soonest: Option<i64>) {
         if let Some(soonest) = soonest {
             self.raw(&soonest.to_le_bytes());
         }
-        self.len(hash.len() as u64);
+        self.len(fields as u64);
     }
 
     #[inline]
@@ -429,7 +420,7 @@ impl Encoder {
     }
 
     /// From the last element to the first, which is how Redis builds its lists fastest.
-    fn zset<'a>(&mut self, zset: &'a Zset) -> Parts<'a> {
+    fn zset<'a>(&mut self, zset: &'a Zset) -> Parts<'a, Encoder> {
         if let Zset::Packed(pack) = zset {
             self.packed(|to| pack.append_redis_to(to));
             return nothing();
@@ -437,7 +428,7 @@ impl Encoder {
         let len = zset.len();
         self.len(len as u64);
         let all = zset.range(len.saturating_sub(1), len, Direction::Down);
-        each(all, |encoder, (member, score)| {
+        each(all, |encoder: &mut Encoder, (member, score)| {
             encoder.element(member);
             encoder.raw(&score.to_le_bytes());
         })
@@ -459,24 +450,6 @@ impl Encoder {
 fn soonest(hash: &Hash) -> Option<i64> {
     let expiries = || hash.fields().filter_map(|(_, _, at)| at);
     hash.is_timed().then(|| expiries().min()).flatten()
-}
-
-/// A value that is written.
-fn nothing<'a>() -> Parts<'a> {
-    Box::new(|_| false)
-}
-
-/// Writes what remains of a value one by one.
-fn each<'a, T>(
-    mut all: impl Iterator<Item = T> + 'a,
-    mut write: impl FnMut(&mut Encoder, T) + 'a,
-) -> Parts<'a> {
-    Box::new(move |encoder| {
-        let next = all.next();
-        let more = next.is_some();
-        next.into_iter().for_each(|next| write(encoder, next));
-        more
-    })
 }
 
 #[inline]

@@ -8,14 +8,38 @@ use std::io;
 use std::sync::Arc;
 
 /// Bytes after which the file is synced, so that there is not all to be done at the end.
-pub(crate) const SYNC_EVERY: u64 = 32 << 20;
+const SYNC_EVERY: u64 = 32 << 20;
 
-/// The end of a file.
-struct End(Box<dyn Appending>);
+/// The end of a file, which is synced now and then.
+pub(crate) struct Tail {
+    file: Box<dyn Appending>,
+    /// Bytes since it was synced last.
+    unsynced: u64,
+}
 
-impl io::Write for End {
+impl Tail {
+    pub(crate) fn new(file: Box<dyn Appending>) -> Tail {
+        Tail { file, unsynced: 0 }
+    }
+
+    pub(crate) fn append(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        self.file.append(pieces)?;
+        self.unsynced += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        if self.unsynced >= SYNC_EVERY {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.unsynced = 0;
+        self.file.sync()
+    }
+}
+
+impl io::Write for Tail {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.append(&[bytes])?;
+        self.append(&[bytes])?;
         Ok(bytes.len())
     }
 
@@ -28,9 +52,7 @@ impl io::Write for End {
 pub struct DumpFile {
     storage: Arc<dyn Storage>,
     name: String,
-    writer: Writer<End>,
-    /// Where it ended when it was synced last.
-    synced: u64,
+    writer: Writer<Tail>,
     /// The version that it says at its beginning, and the oldest that knows everything in it.
     said: u32,
     version: u32,
@@ -47,8 +69,7 @@ impl DumpFile {
         Ok(DumpFile {
             storage,
             name: name.to_owned(),
-            writer: Writer::new(End(file), version)?,
-            synced: 0,
+            writer: Writer::new(Tail::new(file), version)?,
             said: version,
             version,
         })
@@ -56,13 +77,7 @@ impl DumpFile {
 
     pub fn chunk(&mut self, chunk: &Chunk) -> io::Result<()> {
         self.version = self.version.max(chunk.version);
-        self.writer.chunk(chunk)?;
-        let position = self.writer.position();
-        if position - self.synced >= SYNC_EVERY {
-            self.synced = position;
-            self.writer.to_mut().0.sync()?;
-        }
-        Ok(())
+        self.writer.chunk(chunk)
     }
 
     /// Ends the file, which is durable then.
@@ -72,7 +87,7 @@ impl DumpFile {
             self.storage
                 .write_first(&self.name, &writer::header(self.version))?;
         }
-        end.0.sync()
+        end.sync()
     }
 }
 

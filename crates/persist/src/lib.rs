@@ -25,6 +25,7 @@ pub mod error;
 pub mod file;
 pub mod format;
 pub mod lzf;
+pub mod parts;
 pub mod reader;
 #[cfg(test)]
 mod simulated;

@@ -66,11 +66,6 @@ impl<W: Write> Writer<W> {
         HEADER as u64 + self.len
     }
 
-    /// What it writes to.
-    pub fn to_mut(&mut self) -> &mut W {
-        &mut self.to
-    }
-
     /// Ends the file.
     pub fn finish(self) -> io::Result<W> {
         let version = self.version;

@@ -670,6 +670,20 @@ pub fn fail(core: &mut Core, reply: &mut Reply, entry: usize, error: &Error) {
     core.reply_error(reply, error);
 }
 
+/// Refuses a command that is known; it is done with.
+fn reject(
+    core: &mut Core,
+    client: &mut Client,
+    reply: &mut Reply,
+    entry: &Entry<HostHandler>,
+    error: Error,
+) -> bool {
+    core.stats.commands[entry.index].rejected += 1;
+    let error = multi::refused(core, client, entry, error);
+    core.reply_error(reply, &error);
+    true
+}
+
 /// The way of commands that are not plain: of the server and connections, with subcommands, with
 /// errors, of clients or at times that are special.
 #[cold]
@@ -724,39 +738,24 @@ fn execute_carefully(
             return false;
         }
         Verdict::Refuse(error) => {
-            core.stats.commands[entry.index].rejected += 1;
-            let error = multi::refused(core, client, entry, error);
-            core.reply_error(reply, &error);
-            return true;
+            return reject(core, client, reply, entry, error);
         }
     }
     if client.special.has(Special::LOADING) && !entry.spec.flags.has(Flags::LOADING) {
-        core.stats.commands[entry.index].rejected += 1;
-        let error = multi::refused(core, client, entry, replay::LOADING);
-        core.reply_error(reply, &error);
-        return true;
+        return reject(core, client, reply, entry, replay::LOADING);
     }
     if core.special.has(Special::BUSY) && !entry.spec.flags.has(Flags::ALLOW_BUSY) {
-        core.stats.commands[entry.index].rejected += 1;
-        let error = multi::refused(core, client, entry, scripting::busy());
-        core.reply_error(reply, &error);
-        return true;
+        return reject(core, client, reply, entry, scripting::busy());
     }
     if core.special.has(Special::DENIES_WRITES)
         && (entry.spec.flags.or(caller.queued).has(Flags::WRITE) || entry.spec.name == "ping")
     {
-        core.stats.commands[entry.index].rejected += 1;
         let error = journal::misconf(core).unwrap_or(snapshot::MISCONF);
-        let error = multi::refused(core, client, entry, error);
-        core.reply_error(reply, &error);
-        return true;
+        return reject(core, client, reply, entry, error);
     }
     if client.special.has(Special::MONITOR) && touches_keyspace(entry.spec.flags) {
-        core.stats.commands[entry.index].rejected += 1;
         let error = Error::new("ERR Replica can't interact with the keyspace");
-        let error = multi::refused(core, client, entry, error);
-        core.reply_error(reply, &error);
-        return true;
+        return reject(core, client, reply, entry, error);
     }
     if multi::queue(core, client, reply, entry, args) {
         return true;

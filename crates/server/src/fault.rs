@@ -1,10 +1,10 @@
 //! Where a test kills the server, or has the disk fail: around the operations of the disk.
 //!
-//! In a build with debug assertions, `SHOAL_CRASH=<operation>:<n>` ends the process at the n-th operation of the
-//! append-only log of a kind, as `kill -9` would: `before-append`, `half-append`, `after-append`, and the same of `sync`, `create`,
-//! `rename`, `names` and `remove`. `fail-append:<n>` and its like have that operation, and the two after it, fail
-//! for want of room. `SHOAL_CRASH_DUMP` does the same where dumps are written, those that become the base of a log
-//! too. Otherwise the disk is used as it is.
+//! In a build with debug assertions, `SHOAL_CRASH=<operation>:<n>` ends the process at the n-th operation of a kind
+//! on the append-only log, as `kill -9` would: `before-append`, `half-append`, `after-append`, and the same of
+//! `sync`, `create`, `first` (writing over the beginning), `rename`, `names` and `remove`. `fail-append:<n>` and its
+//! like have that operation, and the two after it, fail for want of room. `SHOAL_CRASH_DUMP` does the same where
+//! dumps are written, those that become the base of a log too. Otherwise the disk is used as it is.
 
 use persist::storage::{Disk, Storage};
 use std::sync::Arc;

@@ -74,24 +74,9 @@ pub fn feed(
     entry: &Entry<HostHandler>,
     args: Args<'_>,
 ) {
-    if !is_hidden(entry) {
-        feed_any(core, client, reply, entry, args);
+    if is_hidden(entry) {
+        return;
     }
-}
-
-/// The same of a script, which is told before what it calls.
-#[cold]
-pub fn feed_script(core: &mut Core, client: &Client, entry: &Entry<HostHandler>, args: Args<'_>) {
-    feed_any(core, client, &mut Reply::default(), entry, args);
-}
-
-fn feed_any(
-    core: &mut Core,
-    client: &Client,
-    reply: &mut Reply,
-    entry: &Entry<HostHandler>,
-    args: Args<'_>,
-) {
     let line = of_client(client, entry, args);
     tell_others(core, &line);
     let own = Sender::of(client);
@@ -127,7 +112,7 @@ pub fn of_script(db: usize, entry: &Entry<HostHandler>, args: Args<'_>) -> Optio
 }
 
 /// Tells all monitors what a script has done.
-pub fn tell(core: &mut Core, lines: Vec<Arc<[u8]>>) {
+pub fn tell(core: &mut Core, lines: impl IntoIterator<Item = Arc<[u8]>>) {
     for line in lines {
         tell_others(core, &line);
         deliver(core, &line);

@@ -361,7 +361,7 @@ impl Zset {
 
     /// A sorted set of elements in any order, each member once. Whether it is packed depends on them.
     pub fn collect(mut elements: Vec<(Box<[u8]>, f64)>, limits: &Limits) -> Zset {
-        elements.sort_unstable_by(|a, b| order((a.1, &a.0), (b.1, &b.0)));
+        sort(&mut elements);
         let longest = elements.iter().map(|(member, _)| member.len()).max();
         let mut zset = Zset::sized(elements.len(), longest.unwrap_or(0), limits);
         for (member, score) in &elements {
@@ -401,6 +401,11 @@ impl Zset {
         drop(texts);
         Ok(zset)
     }
+}
+
+/// Puts elements in order.
+pub fn sort(elements: &mut [(Box<[u8]>, f64)]) {
+    elements.sort_unstable_by(|a, b| order((a.1, &a.0), (b.1, &b.0)));
 }
 
 /// The order of elements.

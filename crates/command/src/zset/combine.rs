@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use store::set::Set;
 use store::shard::{Held, Item, Type};
-use store::zset::{Direction, Zset};
-use store::{Collection, Element, Limits, Look};
+use store::zset::{self, Zset};
+use store::{Collection, Element, Look};
 
 /// A set that takes part: of members without scores, each counts as 1.
 enum Source<'a> {
@@ -248,17 +248,9 @@ fn combine(
     name: &str,
     operation: Operation,
     target: Target,
-) -> Result<(Zset, Options), Error> {
+) -> Result<(Elements, Options), Error> {
     let keys = key_count(ctx.args, at, name)?;
     let args = ctx.args;
-    let limits = match target {
-        Target::Key => ctx.settings.limits,
-        // Zeros have a sign as long as they are in no listpack.
-        _ => Limits {
-            zset_max_listpack_entries: 0,
-            ..ctx.settings.limits
-        },
-    };
     let sources = sources(ctx, at + 1, keys)?;
     let options = Options::parse(args, at + 1 + keys, keys, operation, target)?;
     let sorted = || by_length(&sources, &options.weights);
@@ -274,20 +266,28 @@ fn combine(
         }
         Operation::Diff => diff(&sources),
     };
-    Ok((Zset::collect(elements, &limits), options))
+    Ok((elements, options))
 }
 
 fn answer(ctx: &mut Context<'_>, name: &str, operation: Operation) -> Outcome {
-    let (result, options) = combine(ctx, 1, name, operation, Target::Reply)?;
-    reply_header(ctx.reply, result.len(), options.with_scores);
-    for (member, score) in result.range(0, usize::MAX, Direction::Up) {
-        reply_member(ctx.reply, member, score, options.with_scores);
+    let (mut elements, options) = combine(ctx, 1, name, operation, Target::Reply)?;
+    // In no encoding: in a listpack a zero has no sign.
+    zset::sort(&mut elements);
+    reply_header(ctx.reply, elements.len(), options.with_scores);
+    for (member, score) in &elements {
+        reply_member(
+            ctx.reply,
+            Element::Bytes(member),
+            *score,
+            options.with_scores,
+        );
     }
     Ok(Effect::Read)
 }
 
 fn keep(ctx: &mut Context<'_>, name: &'static str, operation: Operation) -> Outcome {
-    let (result, _) = combine(ctx, 2, name, operation, Target::Key)?;
+    let (elements, _) = combine(ctx, 2, name, operation, Target::Key)?;
+    let result = Zset::collect(elements, &ctx.settings.limits);
     let key = ctx.key(1);
     Ok(store(ctx, key, result, name))
 }

@@ -1,7 +1,8 @@
 //! Streams, whose parts are told in `decode/stream.rs`.
 
-use super::{Encoder, Parts};
+use super::Encoder;
 use crate::format::{NEVER, UNKNOWN_READ, kind as format};
+use crate::parts::{Parts, each, in_turn};
 use store::stream::{Group, Id, Stream};
 
 /// The form to be written, and the first version that has it. The second form has one time for each
@@ -21,21 +22,15 @@ fn wide_id(id: Id) -> [u8; 16] {
 }
 
 impl Encoder {
-    pub(super) fn stream<'a>(&mut self, stream: &'a Stream) -> Parts<'a> {
+    pub(super) fn stream<'a>(&mut self, stream: &'a Stream) -> Parts<'a, Encoder> {
         let log = stream.log();
         self.len(log.nodes() as u64);
-        let mut packs = log.packs();
-        Box::new(move |encoder| {
-            let next = packs.next();
-            match next {
-                Some((base, pack)) => {
-                    encoder.string(&wide_id(base));
-                    encoder.packed(|to| pack.append_redis_to(to));
-                }
-                None => encoder.behind_entries(stream),
-            }
-            next.is_some()
-        })
+        let packs = each(log.packs(), |encoder: &mut Encoder, (base, pack)| {
+            encoder.string(&wide_id(base));
+            encoder.packed(|to| pack.append_redis_to(to));
+        });
+        let behind = each(std::iter::once(stream), Encoder::behind_entries);
+        in_turn([packs, behind].into_iter())
     }
 
     fn behind_entries(&mut self, stream: &Stream) {

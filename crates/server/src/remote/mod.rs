@@ -33,7 +33,7 @@ use crate::tracking;
 use command::table::{Entry, Run};
 use command::{Flags, Form};
 use engine::locks::{Mode, Name, Want};
-use engine::tx::{Action, Message, ShardId, Stage, Waiter};
+use engine::tx::{Action, Message, ShardId, Stage, TxId, Waiter};
 use flight::Kind;
 use parcel::{Parcel, Sender};
 use resp::{Args, Protocol};
@@ -597,9 +597,29 @@ fn resume(core: &mut Core, waiter: Waiter) {
     }
 }
 
-/// Runs a parcel that waits for a lock no longer.
-pub fn run_again(core: &mut Core, from: ShardId, parcel: Box<Parcel>) {
-    run_parcel(core, from, parcel, Pass::Free);
+/// Has commands that wait for what one of these transactions has come again, instead of waiting on.
+#[cold]
+pub fn look_again(core: &mut Core, of: &[TxId]) {
+    let waiting = core.parked.iter().filter(|(waiter, parked)| {
+        matches!(parked, Parked::Client(_) | Parked::Parcel(..))
+            && core.engine.in_its_way(**waiter).any(|tx| of.contains(&tx))
+    });
+    let waiting: Vec<Waiter> = waiting.map(|(waiter, _)| *waiter).collect();
+    for waiter in waiting {
+        let parked = core.parked.remove(&waiter);
+        core.engine.leave(waiter);
+        match parked {
+            Some(Parked::Client(Sender { conn, client })) => {
+                if let Some(client) = core.clients.get_mut(conn).filter(|c| c.id == client) {
+                    client.held = Some(Held::Remote);
+                    core.clients.mark(conn);
+                }
+            }
+            Some(Parked::Parcel(from, parcel)) => run_parcel(core, from, parcel, Pass::Free),
+            _ => {}
+        }
+        act(core);
+    }
 }
 
 /// What becomes of a parcel whose commands have run, or some of them.

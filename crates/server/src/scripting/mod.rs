@@ -93,6 +93,10 @@ impl Shared {
         self.slow_count.load(Ordering::Relaxed) > 0
     }
 
+    fn slow(&self) -> MutexGuard<'_, Vec<TxId>> {
+        self.slow.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     /// Has all shards forget what they know, the next time that they look.
     pub fn turn(&self) {
         self.edition.fetch_add(1, Ordering::Release);
@@ -439,7 +443,8 @@ pub fn eval(host: &mut Host<'_>) -> Result<(), Error> {
     if core.special.has(Special::MONITORED) && client.granted.is_none() {
         let entry = client.session.last_command.unwrap_or_default();
         let process = Arc::clone(&core.process);
-        monitor::feed_script(core, client, &process.table.entries()[entry], args);
+        let line = monitor::of_client(client, &process.table.entries()[entry], args);
+        monitor::tell(core, [line]);
     }
     let only = call.only_shard(core.placement, core.me, args);
     let wanders = call.habit.wanders && !core.alone;
@@ -811,13 +816,8 @@ pub fn keep(core: &mut Core, tx: TxId) {
 
 /// Counts a program of this shard that has run for too long, or that has ended.
 fn note_slow(core: &mut Core, tx: TxId, more: bool) {
-    let Shared {
-        slow,
-        slow_count,
-        slow_ever,
-        ..
-    } = &core.process.scripts;
-    let mut slow = slow.lock().unwrap_or_else(|e| e.into_inner());
+    let scripts = &core.process.scripts;
+    let mut slow = scripts.slow();
     if more {
         core.scripting.slow += 1;
         slow.push(tx);
@@ -825,10 +825,10 @@ fn note_slow(core: &mut Core, tx: TxId, more: bool) {
         core.scripting.slow -= 1;
         slow.retain(|other| *other != tx);
     }
-    slow_count.store(slow.len(), Ordering::Relaxed);
+    scripts.slow_count.store(slow.len(), Ordering::Relaxed);
     drop(slow);
     if more {
-        slow_ever.fetch_add(1, Ordering::Release);
+        scripts.slow_ever.fetch_add(1, Ordering::Release);
         core.process.aof.wake_all();
     }
 }
@@ -839,38 +839,8 @@ pub fn look_after(core: &mut Core) {
     let ever = core.process.scripts.slow_ever.load(Ordering::Acquire);
     if ever != core.scripting.slow_seen {
         core.scripting.slow_seen = ever;
-        give_up_waiting(core);
-    }
-}
-
-#[cold]
-fn give_up_waiting(core: &mut Core) {
-    let process = Arc::clone(&core.process);
-    let slow = process.scripts.slow.lock();
-    let slow = slow.unwrap_or_else(|e| e.into_inner()).clone();
-    let waiting = core.parked.iter().filter(|(waiter, parked)| {
-        matches!(parked, Parked::Client(_) | Parked::Parcel(..))
-            && core
-                .engine
-                .in_its_way(**waiter)
-                .any(|tx| slow.contains(&tx))
-    });
-    let waiting: Vec<Waiter> = waiting.map(|(waiter, _)| *waiter).collect();
-    for waiter in waiting {
-        let parked = core.parked.remove(&waiter);
-        core.engine.leave(waiter);
-        match parked {
-            Some(Parked::Client(Sender { conn, client })) => {
-                if let Some(client) = core.clients.get_mut(conn).filter(|c| c.id == client) {
-                    // It comes again, and is told.
-                    client.held = Some(Held::Remote);
-                    core.clients.mark(conn);
-                }
-            }
-            Some(Parked::Parcel(from, parcel)) => remote::run_again(core, from, parcel),
-            _ => {}
-        }
-        remote::act(core);
+        let slow = core.process.scripts.slow().clone();
+        remote::look_again(core, &slow);
     }
 }
 
@@ -882,7 +852,7 @@ pub fn is_in_the_way(core: &Core, want: &Want) -> bool {
     }
     let scripts = &core.process.scripts;
     scripts.is_busy() && {
-        let slow = scripts.slow.lock().unwrap_or_else(|e| e.into_inner());
+        let slow = scripts.slow();
         let mut others = core.engine.in_the_way(want);
         others.any(|tx| slow.contains(&tx))
     }
@@ -890,10 +860,10 @@ pub fn is_in_the_way(core: &Core, want: &Want) -> bool {
 
 /// What monitors are to be told of a script's command, if there are any.
 fn told(core: &Core, db: usize, entry: &Entry<HostHandler>, args: Args<'_>) -> Option<Arc<[u8]>> {
-    let is_told = core.special.has(Special::MONITORED);
-    is_told
-        .then(|| monitor::of_script(db, entry, args))
-        .flatten()
+    match core.special.has(Special::MONITORED) {
+        true => monitor::of_script(db, entry, args),
+        false => None,
+    }
 }
 
 /// What others are told while a script runs for too long.

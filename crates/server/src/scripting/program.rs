@@ -94,8 +94,11 @@ pub struct Running {
 
 pub type Programs = HashMap<TxId, Box<Program>, ahash::RandomState>;
 
-/// What monitors are to be told of each command of a queue, and of the EXEC at last.
+/// What monitors, if there are any, are to be told of each command of a queue, and of the EXEC at last.
 fn lines(core: &Core, client: &Client, items: &Parcel, exec: Args<'_>) -> Vec<Option<Arc<[u8]>>> {
+    if !core.special.has(Special::MONITORED) {
+        return Vec::new();
+    }
     let table = &core.process.table;
     let line = |entry: usize, args| {
         let entry = &table.entries()[entry];
@@ -118,10 +121,7 @@ pub fn begin(
     watched: Vec<WatchedKey>,
     exec: Option<Args<'_>>,
 ) {
-    let lines = match exec {
-        Some(args) if core.special.has(Special::MONITORED) => lines(core, client, &items, args),
-        _ => Vec::new(),
-    };
+    let lines = exec.map_or_else(Vec::new, |exec| lines(core, client, &items, exec));
     let whom = Whom::Client {
         sender: Sender::of(client),
         silent: is_silent(client),
@@ -224,10 +224,7 @@ pub fn go_on_with(core: &mut Core, client: &Client, tx: TxId, rest: Rest, exec: 
         reply,
         wrote,
     } = rest;
-    let lines = match core.special.has(Special::MONITORED) {
-        true => lines(core, client, &queue, exec),
-        false => Vec::new(),
-    };
+    let lines = lines(core, client, &queue, exec);
     let Some(program) = core.programs.get_mut(&tx) else {
         unreachable!("it was adopted just now");
     };
