@@ -50,7 +50,8 @@ impl Pair {
         let ours = Server::setup(Program::Judged).shards(shards).start();
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let differences = Differences::load(&tests.join("differential/differences.tsv"));
-        let digest = !ours.connect().call(&["DEBUG", "DIGEST"]).is_error();
+        let digest = ["DEBUG", "DIGEST-VALUE", "key"];
+        let digest = !ours.connect().call(&digest).is_error();
         let others = newer()
             .chain([Program::Redis7])
             .filter(|other| *other != program);
@@ -94,6 +95,10 @@ impl Pair {
         known.get_or_insert_with(|| self.others.iter().map(|s| self.run(s, commands)).collect())
     }
 
+    fn agree(&self, command: &Command, theirs: &Value, ours: &Value) -> bool {
+        same(command, theirs, ours) || self.valkey && same_numbers(theirs, ours)
+    }
+
     /// Where the judged server differs from the other and from every further one.
     fn disagreement(&self, commands: &[Command]) -> Option<Disagreement> {
         let theirs = self.run(&self.theirs, commands);
@@ -102,7 +107,7 @@ impl Pair {
         for (at, command) in commands.iter().enumerate() {
             let asked = !self.valkey || is_later(command);
             let allowed = || self.differences.allow(None, command);
-            if !asked || same(command, &theirs[at], &ours[at]) || allowed() {
+            if !asked || self.agree(command, &theirs[at], &ours[at]) || allowed() {
                 continue;
             }
             let others = self.ask_others(&mut others, commands);
@@ -119,71 +124,79 @@ impl Pair {
             );
             return Some(Disagreement { at, what });
         }
-        let what = self.left_behind(&self.theirs)?;
-        self.ask_others(&mut others, commands);
-        if self
-            .others
-            .iter()
-            .any(|server| self.left_behind(server).is_none())
-        {
-            return None;
-        }
+        let what = self.left_behind(&mut others, commands)?;
         Some(Disagreement {
             at: commands.len(),
             what,
         })
     }
 
-    /// How the key spaces differ, if they do.
-    fn left_behind(&self, theirs: &Server) -> Option<String> {
-        let (mut theirs, mut ours) = (theirs.connect(), self.ours.connect());
+    /// What the judged server has in its key spaces and answers about it as no other server does.
+    ///
+    /// Each question is judged for itself: one key may be what one server makes of the commands, and
+    /// the next key what another does.
+    fn left_behind(
+        &self,
+        others: &mut Option<Vec<Vec<Value>>>,
+        commands: &[Command],
+    ) -> Option<String> {
+        let (mut theirs, mut ours) = (self.theirs.connect(), self.ours.connect());
         for db in 0..DATABASES {
-            let select = ["SELECT".to_owned(), db.to_string()];
-            theirs.call(&select);
-            ours.call(&select);
-            let their_keys = keys(&mut theirs);
+            select(&mut theirs, db);
+            select(&mut ours, db);
+            let (their_keys, our_keys) = (keys(&mut theirs), keys(&mut ours));
             // What SCAN's calls return is each server's own business, but not what they add up to.
-            for (how, our_keys) in [("KEYS", keys(&mut ours)), ("SCAN", scanned(&mut ours))] {
-                if their_keys != our_keys {
-                    return Some(format!(
-                        "  {how} of database {db}\n  theirs {}\n  ours   {}",
-                        line(&their_keys),
-                        line(&our_keys)
-                    ));
-                }
+            let found = scanned(&mut ours);
+            if found != our_keys {
+                let (keys, found) = (line(&our_keys), line(&found));
+                return Some(format!("  database {db}\n  KEYS {keys}\n  SCAN {found}"));
             }
-            for key in &their_keys {
-                let found = self.key_difference(&mut theirs, &mut ours, key);
-                if let Some(found) = found {
-                    return Some(format!("  in database {db}, {found}"));
+            let all: BTreeSet<&Vec<u8>> = their_keys.iter().chain(&our_keys).collect();
+            for key in all {
+                for words in self.questions(key) {
+                    let Some(found) = difference(&mut theirs, &mut ours, &words) else {
+                        continue;
+                    };
+                    self.ask_others(others, commands);
+                    let agrees = |other: &Server| {
+                        let mut other = other.connect();
+                        select(&mut other, db);
+                        difference(&mut other, &mut ours, &words).is_none()
+                    };
+                    if !self.others.iter().any(agrees) {
+                        return Some(format!("  in database {db}, {found}"));
+                    }
                 }
             }
         }
-        let digest: &[&[u8]] = &[b"DEBUG", b"DIGEST"];
-        match self.digest {
-            true => difference(&mut theirs, &mut ours, digest),
-            false => None,
-        }
+        None
     }
 
-    fn key_difference(
-        &self,
-        theirs: &mut Connection,
-        ours: &mut Connection,
-        key: &[u8],
-    ) -> Option<String> {
-        let questions: [&[&[u8]]; 7] = [
-            &[b"TYPE", key],
-            &[b"GET", key],
-            &[b"LRANGE", key, b"0", b"-1"],
-            &[b"HGETALL", key],
-            &[b"PTTL", key],
-            &[b"STRLEN", key],
-            &[b"OBJECT", b"ENCODING", key],
+    /// What is asked about a key.
+    fn questions(&self, key: &[u8]) -> Vec<Command> {
+        let mut questions: Vec<&[&[u8]]> = vec![
+            &[b"TYPE"],
+            &[b"GET"],
+            &[b"LRANGE"],
+            &[b"HGETALL"],
+            &[b"PTTL"],
+            &[b"STRLEN"],
         ];
-        let encodings = usize::from(!self.valkey);
-        let mut asked = questions.into_iter().take(questions.len() - 1 + encodings);
-        asked.find_map(|words| difference(theirs, ours, words))
+        if !self.valkey {
+            questions.push(&[b"OBJECT", b"ENCODING"]);
+        }
+        if self.digest {
+            questions.push(&[b"DEBUG", b"DIGEST-VALUE"]);
+        }
+        let of_key = |words: &[&[u8]]| {
+            let mut words: Command = words.iter().map(|word| word.to_vec()).collect();
+            words.push(key.to_vec());
+            if words[0] == b"LRANGE" {
+                words.extend([b"0".to_vec(), b"-1".to_vec()]);
+            }
+            words
+        };
+        questions.into_iter().map(of_key).collect()
     }
 
     /// Leaves out commands as long as the servers still disagree.
@@ -220,6 +233,22 @@ impl Pair {
     }
 }
 
+/// Whether replies are the same but for how numbers in them are written: the coordinates in the
+/// replies to commands that only Valkey has are written as Redis 8 does.
+fn same_numbers(theirs: &Value, ours: &Value) -> bool {
+    let number = |value: &Value| {
+        let text = std::str::from_utf8(value.text()?).ok()?;
+        text.parse::<f64>().ok().filter(|number| number.is_finite())
+    };
+    match (theirs, ours) {
+        (Value::Array(theirs), Value::Array(ours)) => {
+            let mut pairs = theirs.iter().zip(ours);
+            theirs.len() == ours.len() && pairs.all(|(a, b)| same_numbers(a, b))
+        }
+        _ => theirs == ours || number(theirs).is_some_and(|n| number(ours) == Some(n)),
+    }
+}
+
 fn keys(connection: &mut Connection) -> Vec<Vec<u8>> {
     let reply = connection.call(&["KEYS", "*"]);
     let mut keys: Vec<Vec<u8>> = reply
@@ -249,15 +278,19 @@ fn scanned(connection: &mut Connection) -> Vec<Vec<u8>> {
     keys.into_iter().collect()
 }
 
-fn difference(theirs: &mut Connection, ours: &mut Connection, words: &[&[u8]]) -> Option<String> {
-    let command: Command = words.iter().map(|word| word.to_vec()).collect();
-    let (their_reply, our_reply) = (theirs.call(&command), ours.call(&command));
-    if same(&command, &their_reply, &our_reply) {
+fn select(connection: &mut Connection, db: usize) {
+    let reply = connection.call(&["SELECT".to_owned(), db.to_string()]);
+    assert_eq!(reply, Value::ok());
+}
+
+fn difference(theirs: &mut Connection, ours: &mut Connection, command: &Command) -> Option<String> {
+    let (their_reply, our_reply) = (theirs.call(command), ours.call(command));
+    if same(command, &their_reply, &our_reply) {
         return None;
     }
     Some(format!(
         "> {}\n  theirs {}\n  ours   {}",
-        line(&command),
+        line(command),
         their_reply.shown(),
         our_reply.shown()
     ))
