@@ -229,3 +229,192 @@ fn functions_survive_a_dump() {
     assert_eq!(connection.line("FCALL f 0"), Value::Int(3));
     assert_eq!(connection.line("FUNCTION LIST").items().len(), 1);
 }
+
+/// Calls what it is told to, and answers all replies.
+const CALLS: &str = "
+    local replies = {}
+    for at, call in ipairs(cjson.decode(ARGV[1])) do
+        local reply = redis.pcall(unpack(call))
+        if type(reply) == 'table' and reply.err then reply = 'error: ' .. reply.err end
+        if type(reply) == 'table' and reply.ok then reply = 'status: ' .. reply.ok end
+        replies[at] = reply
+    end
+    return replies";
+
+/// Calls on one key `K`, on another `L`, with a value `V`.
+const ANY: &[&str] = &[
+    "GET K",
+    "GET K",
+    "GET K",
+    "SET K V",
+    "SET K V XX",
+    "SET K V EX 1000",
+    "SET K V PXAT 4102444800000",
+    "SETNX K V",
+    "SETEX K 2000 V",
+    "GETSET K V",
+    "GETDEL K",
+    "APPEND K V",
+    "SETRANGE K 3 V",
+    "SETRANGE K 9000 V",
+    "STRLEN K",
+    "GETRANGE K 1 3",
+    "INCR K",
+    "INCRBY K 5",
+    "DECR K",
+    "INCRBYFLOAT K 1.5",
+    "SETBIT K 9 1",
+    "GETBIT K 9",
+    "BITCOUNT K",
+    "EXISTS K",
+    "EXISTS K L",
+    "DEL K",
+    "DEL K L",
+    "UNLINK K",
+    "TYPE K",
+    "EXPIRE K 500",
+    "EXPIRE K -1",
+    "PERSIST K",
+    "TTL K",
+    "HSET K f V g 2",
+    "HSETNX K f V",
+    "HGET K f",
+    "HGETALL K",
+    "HDEL K f",
+    "HDEL K f g h",
+    "HINCRBY K n 3",
+    "HINCRBYFLOAT K n 0.5",
+    "HLEN K",
+    "HKEYS K",
+    "HVALS K",
+    "HMGET K f g",
+    "HEXISTS K f",
+    "HSTRLEN K f",
+    "SADD K 1 2 3",
+    "SADD K a V",
+    "SREM K 1",
+    "SISMEMBER K 2",
+    "SMISMEMBER K 1 2",
+    "SCARD K",
+    "ZADD K 1 a 2 b",
+    "ZADD K XX 5 a",
+    "ZINCRBY K 2 a",
+    "ZSCORE K a",
+    "ZRANGE K 0 -1 WITHSCORES",
+    "ZREM K a",
+    "ZPOPMIN K",
+    "ZRANK K b",
+    "ZCARD K",
+    "ZCOUNT K 0 9",
+    "RPUSH K V 1",
+    "LPUSH K V",
+    "LPOP K",
+    "RPOP K 2",
+    "LRANGE K 0 -1",
+    "LLEN K",
+    "LINDEX K 0",
+    "LSET K 0 V",
+    "LREM K 1 V",
+    "LTRIM K 0 5",
+    "LINSERT K BEFORE 1 V",
+    "RPUSHX K V",
+    "RENAME K L",
+    "COPY K L",
+    "MSET K V L 1",
+    "MGET K L",
+    "LMOVE K L LEFT RIGHT",
+    "SMOVE K L 1",
+    "SUNIONSTORE L K",
+    "DBSIZE",
+    "SORT K ALPHA STORE L",
+    "BITOP NOT L K",
+    "PFADD K V",
+    "SELECT 1",
+    "SELECT 0",
+    "HSET K f",
+    "GET K L",
+    "ZADD K x a",
+    "XADD K 5-* f V",
+    "XLEN K",
+];
+
+/// Calls on keys of other shards are run on copies of them at home, and come to the same.
+#[test]
+fn calls_on_keys_of_other_shards_come_to_what_they_come_to_anywhere() {
+    const KEYS: usize = 6;
+    let (theirs, ours) = (Server::setup(Program::Redis7).start(), judged::start());
+    let (mut theirs, mut ours) = (theirs.connect(), ours.connect());
+    for run in 0..scaled(300) as u64 {
+        let number = Seed::of_run(run);
+        let mut seed = Seed::new(number);
+        if seed.one_in(3) {
+            assert_eq!(theirs.line("FLUSHALL"), ours.line("FLUSHALL"));
+        }
+        let key = |seed: &mut Seed| format!("k{}", seed.below(KEYS));
+        let mut words = vec!["EVAL".to_owned(), CALLS.to_owned()];
+        let named = seed.below(KEYS);
+        words.push(named.to_string());
+        words.extend((0..named).map(|_| key(&mut seed)));
+        // Few keys at a time, so that calls on the same one meet.
+        let some: Vec<String> = (0..1 + seed.below(4)).map(|_| key(&mut seed)).collect();
+        let few: Vec<&&str> = (0..6).map(|_| seed.pick(ANY)).collect();
+        let mut calls = Vec::new();
+        for _ in 0..seed.below(40) {
+            let call = match seed.one_in(2) {
+                true => seed.pick(ANY),
+                false => *seed.pick(&few),
+            };
+            let long = "v".repeat(70);
+            let value = *seed.pick(&["7", "text", "-1.5", "", &long]);
+            let (one, other) = (seed.pick(&some).clone(), key(&mut seed));
+            let word = |word| match word {
+                "K" => &one,
+                "L" => &other,
+                "V" => value,
+                word => word,
+            };
+            let shown: Vec<String> = call.split(' ').map(|w| format!("{:?}", word(w))).collect();
+            calls.push(format!("[{}]", shown.join(",")));
+        }
+        words.push(format!("[{}]", calls.join(",")));
+        let (their_reply, our_reply) = (theirs.call(&words), ours.call(&words));
+        let shown = || format!("TEST_SEED={number}: {}", words[2..].join(" "));
+        let (there, here) = (their_reply.items(), our_reply.items());
+        for (at, call) in calls.iter().enumerate() {
+            let (mut a, mut b) = (there[at].clone(), here[at].clone());
+            if ["[\"HGETALL", "[\"HKEYS", "[\"HVALS"]
+                .iter()
+                .any(|name| call.starts_with(name))
+            {
+                (a, b) = (a.sorted(), b.sorted());
+            }
+            assert_eq!(a, b, "{call} in {}", shown());
+        }
+        for at in 0..2 * KEYS {
+            let select = format!("SELECT {}", at / KEYS);
+            let digest = format!("DEBUG DIGEST-VALUE k{}", at % KEYS);
+            for question in [&select, &digest, &format!("TTL k{}", at % KEYS)] {
+                let (a, b) = (theirs.line(question), ours.line(question));
+                let close =
+                    matches!((&a, &b), (Value::Int(a), Value::Int(b)) if a.abs_diff(*b) < 20);
+                assert!(a == b || close, "{question}: {a:?} {b:?} {}", shown());
+            }
+        }
+        theirs.line("SELECT 0");
+        ours.line("SELECT 0");
+    }
+    // What is run here and there is counted once.
+    let (theirs, ours) = (theirs.info("commandstats"), ours.info("commandstats"));
+    let counts = |info: &std::collections::HashMap<String, String>, name: &str| {
+        let line = info
+            .get(&format!("cmdstat_{name}"))
+            .cloned()
+            .unwrap_or_default();
+        line.split(',').next().unwrap_or_default().to_owned()
+    };
+    for name in [
+        "get", "set", "incr", "hset", "hgetall", "sadd", "zadd", "lpush", "lrange",
+    ] {
+        assert_eq!(counts(&theirs, name), counts(&ours, name), "{name}");
+    }
+}

@@ -157,6 +157,13 @@ impl Hash {
         }
     }
 
+    /// Prepares for fields and values of which this is the longest.
+    pub fn prepare_for(&mut self, longest: usize, limits: &Limits) {
+        if longest > limits.hash_max_listpack_value {
+            self.unpack();
+        }
+    }
+
     /// Sets a field; true if it is new.
     #[inline]
     pub fn set(

@@ -56,6 +56,53 @@ impl Shard {
         }))
     }
 
+    /// [`Shard::save`] of a value that is also small in bytes, and does not expire before a time, nor a part of it.
+    pub fn save_small(
+        &mut self,
+        db: usize,
+        key: Key<'_>,
+        max_elements: usize,
+        max_bytes: usize,
+        until_ms: i64,
+    ) -> Result<Option<Saved>, TooBig> {
+        let Some((_, entry)) = self.find(db, key) else {
+            return Ok(None);
+        };
+        if entry.expiry().is_some_and(|at| at <= until_ms) {
+            return Err(TooBig);
+        }
+        let item = Item::new(entry);
+        let is_timed = match item.value() {
+            Some(value) => matches!(&*value, Value::Hash(hash) if hash.is_timed()),
+            None => false,
+        };
+        if is_timed || item.elements() > max_elements || item.memory() > max_bytes {
+            return Err(TooBig);
+        }
+        self.save(db, key, max_elements)
+    }
+
+    /// Takes a key out of the shard with all that it has.
+    pub fn take_away(&mut self, db: usize, key: Key<'_>) -> Option<Saved> {
+        let (_, entry) = self.find(db, key)?;
+        let (expiry, access, raw) = (entry.expiry(), entry.access(), entry.is_raw());
+        let value = match entry.take_value() {
+            Some(value) => Copied::Value(value),
+            None => match entry.str() {
+                Str::Int(v) => Copied::Int(v),
+                Str::Bytes(b) => Copied::Bytes(b.into()),
+                Str::Blob(b) => Copied::Blob(b.share()),
+            },
+        };
+        self.remove(db, key);
+        Some(Saved {
+            value,
+            expiry,
+            access,
+            raw,
+        })
+    }
+
     /// Makes a key what it was when it was saved, whatever it is now.
     pub fn put_back(&mut self, db: usize, key: Key<'_>, saved: Option<Saved>) {
         let Some(saved) = saved else {

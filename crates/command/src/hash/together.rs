@@ -277,6 +277,9 @@ fn hsetex(ctx: &mut Context<'_>) -> Outcome {
         }
     }
     hash.prepare(pairs.len() / 2, limits);
+    // Of fields too that are gone at once.
+    let longest = pairs.iter().map(<[u8]>::len).max();
+    hash.prepare_for(longest.unwrap_or_default(), limits);
     let expiry = request.expiry.unwrap_or(Expiry::Clear);
     if matches!(expiry, Expiry::At(_)) {
         hash.allow_expiry();

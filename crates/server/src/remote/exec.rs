@@ -219,6 +219,9 @@ pub fn run(core: &mut Core, tx: TxId, mut payload: Box<Parcel>, stage: Stage, ti
         core.held_events = holds.then(Vec::new);
         payload.part.too_big = !run_batch(core, Some(tx), &mut payload);
         scripting::hold_events(core, tx);
+        if !payload.part.too_big {
+            scripting::copies::add_to(core, &mut payload);
+        }
     }
     core.shard.set_now(own_ms);
     core.advance(time_ms);

@@ -10,6 +10,7 @@ use crate::aof::turn::Turn;
 use crate::blocking::Arrivals;
 use crate::clients::{Client, Special};
 use crate::driver::ConnId;
+use crate::scripting::copies::Wanted;
 use crate::snapshot::Save;
 use crate::tracking;
 use command::Context;
@@ -112,6 +113,8 @@ pub struct Part {
     pub again: bool,
     /// How long its shard has worked on it.
     pub ticks: u64,
+    /// Keys of which a program wants copies.
+    pub copies: Vec<Wanted>,
     /// It is no command: a save begins.
     pub cut: Option<Arc<Save>>,
     /// The log turns to something else.
@@ -154,6 +157,7 @@ impl Part {
         self.arrivals = None;
         self.again = false;
         self.ticks = 0;
+        self.copies.clear();
         self.cut = None;
         self.turn = None;
         self.told = None;

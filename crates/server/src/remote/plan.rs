@@ -100,6 +100,17 @@ impl Plan {
         }
     }
 
+    /// A plan of batches whose replies nobody waits for.
+    pub fn of_batches(batches: impl Iterator<Item = Errand>) -> Plan {
+        let mut plan = Plan::default();
+        for mut errand in batches {
+            errand.payload.part.parcel = plan.parcels.len();
+            plan.parcels.push(None);
+            plan.strides.push_back(Stride::Batch(errand));
+        }
+        plan
+    }
+
     /// Adds a command that is not on data.
     pub fn push_host(&mut self) {
         self.pieces.push(Piece::Host);

@@ -2,6 +2,7 @@
 
 use super::flight::Kind;
 use crate::core::HostHandler;
+use crate::scripting::copies::is_in_both;
 use command::generic::scan::shard_of_cursor;
 use command::keyspec::{Begin, Find, KeyFlags, KeySpec};
 use command::table::{Entry, Run};
@@ -44,6 +45,8 @@ pub struct Way {
     pub blocks: bool,
     /// A call may take so long that it is timed by itself.
     pub timed: bool,
+    /// A script may run calls on a copy of their key.
+    pub in_both: bool,
 }
 
 impl Way {
@@ -90,6 +93,7 @@ impl Way {
             one: keys == Keys::First,
             blocks: entry.spec.blocking.is_some(),
             timed: !entry.spec.flags.has(Flags::FAST) && entry.spec.complexity != "O(1)",
+            in_both: is_in_both(entry),
             weighs: !matches!(entry.spec.weight, Weight::Light),
             outside: matches!(entry.spec.weight, Weight::Outside),
         }

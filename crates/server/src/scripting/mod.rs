@@ -17,6 +17,7 @@
 //! The texts of scripts and the libraries of functions are the same for all shards ([`Shared`]); a shard's
 //! machine compiles them when it meets them.
 
+pub mod copies;
 pub mod here;
 pub mod program;
 

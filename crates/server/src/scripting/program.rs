@@ -1,6 +1,7 @@
 //! A script, or an EXEC with scripts in it, as a program of the engine: each command is executed where
 //! its keys are, under locks that are kept until all of it is over.
 
+use super::copies::Copies;
 use super::here::{Site, is_slow, run_for_script};
 use super::{Before, Call, Source, Visit};
 use super::{admit, answer_host, bytes_of, fresh, is_script, note_slow, told};
@@ -9,13 +10,13 @@ use crate::core::{Core, HostHandler};
 use crate::monitor;
 use crate::remote::exec::{call, reserve};
 use crate::remote::parcel::{Parcel, Sender};
-use crate::remote::plan::Plan;
+use crate::remote::plan::{Errand, Plan};
 use crate::remote::{self, Answer as RemoteAnswer, is_silent};
 use crate::session::connection;
 use crate::session::multi::{self, WatchedKey};
 use ::script::{Request, Run as Machine, Turn};
-use command::Error;
 use command::table::{Entry, Run};
+use command::{Error, Flags};
 use engine::locks::{Mode, Want};
 use engine::tx::{Answer, Outcome, ShardId, Step, TxId};
 use resp::reply::Mark;
@@ -66,6 +67,9 @@ pub struct Program {
     /// The script that it runs, and what that waits for.
     running: Option<Running>,
     plan: Option<Plan>,
+    /// Keys of other shards on which the script works here, and what comes after they were brought up to date.
+    copies: Copies,
+    next: Option<Next>,
     /// Of all commands that have run.
     reply: Reply,
     /// It is to hold the token before it goes on.
@@ -90,6 +94,14 @@ pub struct Running {
     pub call: Call,
     pub machine: Machine,
     pub client: Box<Client>,
+}
+
+/// What a program does once the shards have executed the calls that were run on copies.
+enum Next {
+    /// It goes on with its script, or pauses.
+    Nothing,
+    Plan(Plan),
+    EndScript,
 }
 
 pub type Programs = HashMap<TxId, Box<Program>, ahash::RandomState>;
@@ -138,6 +150,8 @@ pub fn begin(
         db: client.db,
         running: None,
         plan: None,
+        copies: Copies::default(),
+        next: None,
         presses: false,
         watched,
         wrote: false,
@@ -184,6 +198,8 @@ pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Be
         db: site.db,
         running: Some(begun.running),
         plan: None,
+        copies: Copies::default(),
+        next: None,
         presses: false,
         watched: Vec::new(),
         wrote: begun.wrote,
@@ -296,7 +312,11 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
             program.presses = true;
             Step::Press
         }
-        Answer::Value(parcel) => {
+        Answer::Value(mut parcel) => {
+            match program.next {
+                Some(_) => program.copies.check(&parcel),
+                None => program.copies.take(core, &mut parcel),
+            }
             if let Some(plan) = &mut program.plan {
                 plan.take_home(core, parcel);
             }
@@ -323,9 +343,14 @@ impl Program {
         self.wrote = false;
         self.running = None;
         self.told.clear();
-        if let Some(plan) = self.plan.take() {
+        let next = match self.next.take() {
+            Some(Next::Plan(plan)) => Some(plan),
+            _ => None,
+        };
+        for plan in self.plan.take().into_iter().chain(next) {
             plan.dispose(core);
         }
+        self.copies.clear(core);
         self.reply.clear();
         self.db = self.items.db;
         if self.is_exec {
@@ -340,6 +365,7 @@ impl Program {
             if let Some(mut plan) = self.plan.take() {
                 if let Some(mut errand) = plan.next(core) {
                     self.plan = Some(plan);
+                    self.ask_for_copies(core, presses, &mut errand);
                     errand.payload.part.saves = !presses && !self.stuck;
                     self.wrote |= self.running.is_some() && errand.want.writes();
                     let whole = matches!(errand.want, Want::Whole(_));
@@ -353,7 +379,15 @@ impl Program {
                 continue;
             }
             if self.is_over_long() {
+                if self.settle(Next::Nothing) {
+                    continue;
+                }
                 return Step::Pause;
+            }
+            if self.copies.is_full() {
+                self.plan = Some(self.copies.plan());
+                self.next = Some(Next::Nothing);
+                continue;
             }
             if let Some(running) = &mut self.running {
                 match running.machine.turn() {
@@ -376,11 +410,20 @@ impl Program {
                         let answer = answer_host(core, request, &running.machine);
                         running.machine.answer(answer);
                     }
-                    Some(Turn::Paused) if self.rested.elapsed() >= STINT => return Step::Pause,
+                    Some(Turn::Paused) if self.rested.elapsed() >= STINT => {
+                        if self.settle(Next::Nothing) {
+                            continue;
+                        }
+                        return Step::Pause;
+                    }
                     None | Some(Turn::Paused) => {
                         running.machine.resume();
                     }
-                    Some(Turn::Done | Turn::Failed) => self.end_script(core),
+                    Some(Turn::Done | Turn::Failed) => {
+                        if !self.settle(Next::EndScript) {
+                            self.end_script(core);
+                        }
+                    }
                 }
                 continue;
             }
@@ -414,6 +457,15 @@ impl Program {
 
     /// A command on data has been executed: its reply is the script's, or the program's.
     fn executed(&mut self, core: &mut Core, plan: Plan) {
+        if let Some(next) = self.next.take() {
+            plan.dispose(core);
+            match next {
+                Next::Nothing => {}
+                Next::Plan(plan) => self.plan = Some(plan),
+                Next::EndScript => self.end_script(core),
+            }
+            return;
+        }
         match &mut self.running {
             None => {
                 plan.write(core, &mut self.reply, 0);
@@ -429,6 +481,30 @@ impl Program {
             }
         }
         plan.dispose(core);
+    }
+
+    /// Forgets the copies, and has the shards execute what was run on them: then comes what is next. False if
+    /// there is nothing to be executed.
+    fn settle(&mut self, next: Next) -> bool {
+        self.copies.forget();
+        if !self.copies.has_kept() {
+            return false;
+        }
+        self.plan = Some(self.copies.plan());
+        self.next = Some(next);
+        true
+    }
+
+    /// Has a call of the script bring copies, if it may work on them.
+    fn ask_for_copies(&mut self, core: &Core, presses: bool, errand: &mut Errand) {
+        let Some(running) = &self.running else {
+            return;
+        };
+        if presses || self.stuck || self.items.reads || self.next.is_some() {
+            return;
+        }
+        let (_, args) = self.items.command(self.item);
+        self.copies.ask(core, &running.call, args, errand);
     }
 
     /// Whether it should let others go on, asked before each command.
@@ -457,10 +533,26 @@ impl Program {
             Err(error) => core.reply_error(&mut reply, &error),
             Ok(entry) => {
                 if let Run::Data(_) = entry.run {
+                    let db = running.client.db;
+                    self.told.extend(told(core, db, entry, args));
+                    let copies = &mut self.copies;
+                    if copies.run(core, &self.items, db, entry, args, &mut reply) {
+                        self.wrote |= entry.spec.flags.has(Flags::WRITE);
+                        running.machine.answer(&bytes_of(&reply));
+                        return None;
+                    }
+                    let must_settle = copies.concern(core, db, entry, args);
                     let like = like(core, &self.items, running.machine.protocol());
-                    let plan = plan(core, &like, running.client.db, entry, args);
+                    let plan = plan(core, &like, db, entry, args);
                     core.stock.put_parcel(like);
-                    self.told.extend(told(core, running.client.db, entry, args));
+                    if must_settle && self.copies.has_kept() {
+                        self.copies.forget();
+                        self.next = Some(Next::Plan(plan));
+                        return Some(self.copies.plan());
+                    }
+                    if must_settle {
+                        self.copies.forget();
+                    }
                     return Some(plan);
                 }
                 run_for_script(core, &mut running.client, &mut reply, entry.index, args);
