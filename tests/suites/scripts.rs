@@ -418,3 +418,44 @@ fn calls_on_keys_of_other_shards_come_to_what_they_come_to_anywhere() {
         assert_eq!(counts(&theirs, name), counts(&ours, name), "{name}");
     }
 }
+
+/// INFO and its kin ask all shards, and scripts get the answers.
+#[test]
+fn scripts_may_ask_about_the_whole_server() {
+    let server = judged::start();
+    let (mut client, mut subscriber) = (server.connect(), server.connect());
+    for channel in ["news", "weather", "sport"] {
+        subscriber.line(&format!("SUBSCRIBE {channel}"));
+    }
+    let script = "
+        for i = 1, 20 do redis.call('SET', 'key' .. i, redis.call('INCR', 'n' .. i % 3)) end
+        local before = redis.call('INFO', 'keyspace')
+        redis.call('DEL', 'key7', 'key9')
+        local channels = redis.call('PUBSUB', 'CHANNELS')
+        return {before, redis.call('INFO', 'keyspace'), #channels, redis.call('SLOWLOG', 'LEN'),
+            redis.call('PUBSUB', 'NUMSUB', 'sport', 'none')}";
+    let check = |reply: &Value| {
+        let items = reply.items();
+        assert!(items[0].string().contains("keys=23"), "{items:?}");
+        assert!(items[1].string().contains("keys=21"), "{items:?}");
+        assert_eq!(items[2..4], [Value::Int(3), Value::Int(0)]);
+        let numbers = [
+            Value::bulk("sport"),
+            Value::Int(1),
+            Value::bulk("none"),
+            Value::Int(0),
+        ];
+        assert_eq!(items[4], Value::Array(numbers.to_vec()));
+    };
+    check(&client.call(&["EVAL", script, "0"]));
+    // And so does what stands beside them.
+    client.line("FLUSHALL");
+    client.line("MULTI");
+    client.call(&["EVAL", script, "0"]);
+    client.line("INFO keyspace");
+    client.line("PING");
+    let replies = client.line("EXEC");
+    check(&replies.items()[0]);
+    assert!(replies.items()[1].string().contains("keys=21"));
+    assert_eq!(replies.items()[2].string(), "PONG");
+}

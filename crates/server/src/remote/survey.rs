@@ -21,7 +21,7 @@ use crate::core::{Core, Host};
 use crate::latency;
 use crate::monitor;
 use crate::pubsub::{self, Change};
-use crate::scripting;
+use crate::scripting::{self, program};
 use crate::session::client as clients;
 use crate::session::client::tracking as caching;
 use crate::session::debug;
@@ -32,7 +32,7 @@ use crate::session::report::Report;
 use crate::tracking;
 use command::{Effect, Error, Outcome};
 use engine::locks::{Mode, Want};
-use engine::tx::Waiter;
+use engine::tx::{TxId, Waiter};
 use resp::{Args, Pack, Protocol, Reply};
 use std::collections::HashMap;
 use store::watch::Seen;
@@ -199,6 +199,8 @@ pub struct Caller<'a> {
 
 struct Pending {
     sender: Sender,
+    /// The script that asks, if it is not a client.
+    program: Option<TxId>,
     /// The command's index in the table.
     entry: Option<usize>,
     silent: bool,
@@ -273,6 +275,7 @@ pub fn ask_about(
     let silent = host.core.surveys.silent;
     let pending = Pending {
         sender: Sender::of(host.client),
+        program: None,
         entry: host.client.session.last_command,
         silent: silent.unwrap_or_else(|| super::is_silent(host.client)),
         question,
@@ -448,6 +451,14 @@ pub fn told(core: &mut Core, from: usize, id: u64, finding: Finding) {
     }
 }
 
+/// Has a survey that a program's command has begun answered to the program.
+pub fn give_to(core: &mut Core, client: &mut Client, tx: TxId) {
+    let id = client.survey.take();
+    if let Some(pending) = id.and_then(|id| core.surveys.pending.get_mut(&id)) {
+        pending.program = Some(tx);
+    }
+}
+
 /// Takes back what shards have noted for a client that has gone.
 fn forget(core: &mut Core, pending: Pending) {
     match pending.question.topic {
@@ -463,6 +474,17 @@ fn forget(core: &mut Core, pending: Pending) {
 
 /// Runs the second half of the client's command, unless the client has gone.
 fn conclude(core: &mut Core, mut pending: Pending) {
+    if let Some(tx) = pending.program {
+        pending.findings.sort_by_key(|(shard, _)| *shard);
+        let Pending {
+            question,
+            sum,
+            findings,
+            ..
+        } = pending;
+        let args = question.args();
+        return program::surveyed(core, tx, args, |host| sum(host, findings));
+    }
     let Sender { conn, client } = pending.sender;
     let is_there = |c: &Client| c.id == client && c.closing != Closing::Now;
     if !core.clients.get(conn).is_some_and(is_there) {

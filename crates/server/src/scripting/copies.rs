@@ -116,6 +116,9 @@ const IN_BOTH: &[&str] = &[
     "zscore",
 ];
 
+/// Commands that have nothing to do with keys.
+const NO_MATTER: &[&str] = &["echo", "ping", "publish", "select", "spublish", "time"];
+
 /// Elements, and bytes, that a value may have to be copied.
 const MAX_ELEMENTS: usize = 128;
 const MAX_BYTES: usize = 8 * 1024;
@@ -218,7 +221,7 @@ impl Copies {
         entry: &Entry<HostHandler>,
         args: Args<'_>,
     ) -> bool {
-        if self.copies.is_empty() {
+        if self.is_empty() || NO_MATTER.contains(&entry.spec.name) {
             return false;
         }
         let only_reads = entry.spec.flags.has(Flags::READONLY) && self.kept.is_empty();

@@ -257,7 +257,10 @@ fn command(
     let form = match entry.run {
         Run::Data(form) => form,
         _ => {
-            run_for_script(core, &mut own.client, reply, entry.index, args);
+            if !run_for_script(core, &mut own.client, reply, entry.index, args) {
+                own.client.survey = None;
+                return Err(Refusal::Wanders);
+            }
             note_told(core, own.client.db, entry, args);
             return Ok(());
         }
@@ -302,14 +305,15 @@ fn note_told(core: &mut Core, db: usize, entry: &Entry<HostHandler>, args: Args<
     core.scripting.told.extend(told);
 }
 
-/// Runs a command that is not on data for a script. What would be answered later cannot be waited for.
+/// Runs a command that is not on data for a script. False if it asks other shards, and is answered later: then
+/// the client knows the survey.
 pub fn run_for_script(
     core: &mut Core,
     client: &mut Client,
     reply: &mut Reply,
     entry: usize,
     args: Args<'_>,
-) {
+) -> bool {
     let mark = reply.mark();
     let process = Arc::clone(&core.process);
     let entry = &process.table.entries()[entry];
@@ -327,13 +331,10 @@ pub fn run_for_script(
         dispatch::fail(core, reply, entry.index, &error);
     }
     if client.held.take().is_some() {
-        client.survey = None;
         reply.rewind(mark);
-        let error = Error::fixed(
-            "ERR This command asks all shards, and cannot be called from a script that runs on one",
-        );
-        core.reply_error(reply, &error);
+        return false;
     }
+    true
 }
 
 /// Executes a queue with scripts where there is one shard: one command after the other. What is left of it when

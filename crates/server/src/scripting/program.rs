@@ -6,19 +6,19 @@ use super::here::{Site, is_slow, run_for_script};
 use super::{Before, Call, Source, Visit};
 use super::{admit, answer_host, bytes_of, fresh, is_script, note_slow, told};
 use crate::clients::{Client, Held, Special};
-use crate::core::{Core, HostHandler};
+use crate::core::{Core, Host, HostHandler};
 use crate::monitor;
 use crate::remote::exec::{call, reserve};
 use crate::remote::parcel::{Parcel, Sender};
 use crate::remote::plan::{Errand, Plan};
-use crate::remote::{self, Answer as RemoteAnswer, is_silent};
+use crate::remote::{Answer as RemoteAnswer, is_silent, survey};
 use crate::session::connection;
 use crate::session::multi::{self, WatchedKey};
 use ::script::{Request, Run as Machine, Turn};
 use command::table::{Entry, Run};
-use command::{Error, Flags};
+use command::{Error, Flags, Outcome};
 use engine::locks::{Mode, Want};
-use engine::tx::{Answer, Outcome, ShardId, Step, TxId};
+use engine::tx::{Answer, Outcome as TxOutcome, ShardId, Step, TxId};
 use resp::reply::Mark;
 use resp::{Args, Pack, Protocol, Reply};
 use std::collections::HashMap;
@@ -67,6 +67,10 @@ pub struct Program {
     /// The script that it runs, and what that waits for.
     running: Option<Running>,
     plan: Option<Plan>,
+    /// The other shards have been asked for a command that is not on data; and whose it is, unless it is the
+    /// script's.
+    surveys: bool,
+    surveyor: Option<Box<Client>>,
     /// Keys of other shards on which the script works here, and what comes after they were brought up to date.
     copies: Copies,
     next: Option<Next>,
@@ -97,10 +101,10 @@ pub struct Running {
 }
 
 /// What a program does once the shards have executed the calls that were run on copies.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// It goes on with its script, or pauses.
-    Nothing,
-    Plan(Plan),
+    /// It goes on with its script, with what that asks for, or pauses.
+    GoOn,
     EndScript,
 }
 
@@ -150,6 +154,8 @@ pub fn begin(
         db: client.db,
         running: None,
         plan: None,
+        surveys: false,
+        surveyor: None,
         copies: Copies::default(),
         next: None,
         presses: false,
@@ -198,6 +204,8 @@ pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Be
         db: site.db,
         running: Some(begun.running),
         plan: None,
+        surveys: false,
+        surveyor: None,
         copies: Copies::default(),
         next: None,
         presses: false,
@@ -304,7 +312,7 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
             program.reset(core);
             match program.presses && !presses {
                 true => Step::Press,
-                false => program.go_on(core, presses),
+                false => program.go_on(core, tx, presses),
             }
         }
         Answer::Value(parcel) if parcel.part.too_big => {
@@ -320,11 +328,11 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
             if let Some(plan) = &mut program.plan {
                 plan.take_home(core, parcel);
             }
-            program.go_on(core, presses)
+            program.go_on(core, tx, presses)
         }
-        Answer::Resumed => program.go_on(core, presses),
+        Answer::Resumed => program.go_on(core, tx, presses),
     };
-    if matches!(step, Step::Pause) {
+    if matches!(step, Step::Pause) && !program.surveys {
         core.scripting.paused.push(tx);
         program.rested = Instant::now();
         if !program.slow && is_slow(core, program.started) {
@@ -343,11 +351,8 @@ impl Program {
         self.wrote = false;
         self.running = None;
         self.told.clear();
-        let next = match self.next.take() {
-            Some(Next::Plan(plan)) => Some(plan),
-            _ => None,
-        };
-        for plan in self.plan.take().into_iter().chain(next) {
+        self.next = None;
+        if let Some(plan) = self.plan.take() {
             plan.dispose(core);
         }
         self.copies.clear(core);
@@ -359,9 +364,12 @@ impl Program {
     }
 
     /// Runs until something is to be done on a shard, or all is done.
-    fn go_on(&mut self, core: &mut Core, presses: bool) -> Step<Box<Parcel>> {
+    fn go_on(&mut self, core: &mut Core, tx: TxId, presses: bool) -> Step<Box<Parcel>> {
         let process = Arc::clone(&core.process);
         loop {
+            if self.surveys {
+                return Step::Pause;
+            }
             if let Some(mut plan) = self.plan.take() {
                 if let Some(mut errand) = plan.next(core) {
                     self.plan = Some(plan);
@@ -379,14 +387,14 @@ impl Program {
                 continue;
             }
             if self.is_over_long() {
-                if self.settle(Next::Nothing) {
+                if self.settle(Next::GoOn) {
                     continue;
                 }
                 return Step::Pause;
             }
             if self.copies.is_full() {
                 self.plan = Some(self.copies.plan());
-                self.next = Some(Next::Nothing);
+                self.next = Some(Next::GoOn);
                 continue;
             }
             if let Some(running) = &mut self.running {
@@ -404,14 +412,14 @@ impl Program {
                         running.machine.kill(text);
                     }
                     Some(Turn::Asked(Request::Call | Request::Pcall)) => {
-                        self.plan = self.ask(core);
+                        self.plan = self.ask(core, tx);
                     }
                     Some(Turn::Asked(request)) => {
                         let answer = answer_host(core, request, &running.machine);
                         running.machine.answer(answer);
                     }
                     Some(Turn::Paused) if self.rested.elapsed() >= STINT => {
-                        if self.settle(Next::Nothing) {
+                        if self.settle(Next::GoOn) {
                             continue;
                         }
                         return Step::Pause;
@@ -447,9 +455,10 @@ impl Program {
                 }
                 Run::Data(_) => self.plan = Some(plan(core, &self.items, self.db, entry, args)),
                 _ => {
-                    self.run_host(core);
-                    self.tell_item();
-                    self.item += 1;
+                    if self.run_host(core, tx) {
+                        self.tell_item();
+                        self.item += 1;
+                    }
                 }
             }
         }
@@ -459,10 +468,8 @@ impl Program {
     fn executed(&mut self, core: &mut Core, plan: Plan) {
         if let Some(next) = self.next.take() {
             plan.dispose(core);
-            match next {
-                Next::Nothing => {}
-                Next::Plan(plan) => self.plan = Some(plan),
-                Next::EndScript => self.end_script(core),
+            if next == Next::EndScript {
+                self.end_script(core);
             }
             return;
         }
@@ -520,7 +527,7 @@ impl Program {
     }
 
     /// Plans the command that the script asks for, or answers it at once.
-    fn ask(&mut self, core: &mut Core) -> Option<Plan> {
+    fn ask(&mut self, core: &mut Core, tx: TxId) -> Option<Plan> {
         let running = self.running.as_mut()?;
         let process = Arc::clone(&core.process);
         let mut command = Pack::default();
@@ -532,31 +539,32 @@ impl Program {
         match admit(&process.table, &running.call, args) {
             Err(error) => core.reply_error(&mut reply, &error),
             Ok(entry) => {
-                if let Run::Data(_) = entry.run {
-                    let db = running.client.db;
-                    self.told.extend(told(core, db, entry, args));
-                    let copies = &mut self.copies;
-                    if copies.run(core, &self.items, db, entry, args, &mut reply) {
-                        self.wrote |= entry.spec.flags.has(Flags::WRITE);
-                        running.machine.answer(&bytes_of(&reply));
-                        return None;
+                let db = running.client.db;
+                let is_data = matches!(entry.run, Run::Data(_));
+                let copies = &mut self.copies;
+                let runs = is_data && copies.run(core, &self.items, db, entry, args, &mut reply);
+                if !runs && copies.concern(core, db, entry, args) {
+                    copies.forget();
+                    if copies.has_kept() {
+                        // It asks once more.
+                        self.next = Some(Next::GoOn);
+                        return Some(copies.plan());
                     }
-                    let must_settle = copies.concern(core, db, entry, args);
+                }
+                self.told.extend(told(core, db, entry, args));
+                if runs {
+                    self.wrote |= entry.spec.flags.has(Flags::WRITE);
+                } else if is_data {
                     let like = like(core, &self.items, running.machine.protocol());
                     let plan = plan(core, &like, db, entry, args);
                     core.stock.put_parcel(like);
-                    if must_settle && self.copies.has_kept() {
-                        self.copies.forget();
-                        self.next = Some(Next::Plan(plan));
-                        return Some(self.copies.plan());
-                    }
-                    if must_settle {
-                        self.copies.forget();
-                    }
                     return Some(plan);
+                } else if !run_for_script(core, &mut running.client, &mut reply, entry.index, args)
+                {
+                    survey::give_to(core, &mut running.client, tx);
+                    self.surveys = true;
+                    return None;
                 }
-                run_for_script(core, &mut running.client, &mut reply, entry.index, args);
-                self.told.extend(told(core, running.client.db, entry, args));
             }
         }
         running.machine.answer(&bytes_of(&reply));
@@ -576,8 +584,8 @@ impl Program {
         self.item += 1;
     }
 
-    /// Runs a command of an EXEC that is not on data.
-    fn run_host(&mut self, core: &mut Core) {
+    /// Runs a command of an EXEC that is not on data; false if it is answered later.
+    fn run_host(&mut self, core: &mut Core, tx: TxId) -> bool {
         let process = Arc::clone(&core.process);
         let (entry, args) = self.items.command(self.item);
         let entry = &process.table.entries()[entry];
@@ -585,18 +593,77 @@ impl Program {
             let error = Error::fixed(
                 "ERR This command cannot be queued beside scripts when there are several shards",
             );
-            return core.reply_error(&mut self.reply, &error);
+            core.reply_error(&mut self.reply, &error);
+            return true;
         }
         let mut client = core.scripting.take_client(core.now_ms());
         client.db = self.db;
-        run_for_script(core, &mut client, &mut self.reply, entry.index, args);
+        if !run_for_script(core, &mut client, &mut self.reply, entry.index, args) {
+            survey::give_to(core, &mut client, tx);
+            self.surveyor = Some(client);
+            self.surveys = true;
+            return false;
+        }
         if entry.spec.name == "select"
             && let Ok(db) = connection::database(core, args)
         {
             self.db = db;
         }
         core.scripting.client = Some(client);
+        true
     }
+}
+
+/// All shards have answered what a program has asked them: `sum` writes the reply.
+pub fn surveyed(
+    core: &mut Core,
+    tx: TxId,
+    args: Args<'_>,
+    sum: impl FnOnce(&mut Host<'_>) -> Outcome,
+) {
+    let Some(mut program) = core.programs.remove(&tx) else {
+        return;
+    };
+    program.surveys = false;
+    let (client, mut reply) = match (&mut program.running, &mut program.surveyor) {
+        (Some(running), _) => {
+            let reply = Reply::new(running.machine.protocol());
+            (&mut running.client, reply)
+        }
+        (None, Some(client)) => (client, std::mem::take(&mut program.reply)),
+        (None, None) => unreachable!("somebody has asked"),
+    };
+    let outcome = sum(&mut Host {
+        core,
+        client,
+        reply: &mut reply,
+        args,
+    });
+    if let Err(error) = outcome {
+        core.reply_error(&mut reply, &error);
+    }
+    let asks_again = client.held.take().is_some();
+    if asks_again {
+        survey::give_to(core, client, tx);
+        program.surveys = true;
+    }
+    match &mut program.running {
+        Some(running) if !asks_again => {
+            running.machine.answer(&bytes_of(&reply));
+        }
+        Some(_) => {}
+        None => {
+            program.reply = reply;
+            if !asks_again {
+                core.scripting.client = program.surveyor.take();
+                program.tell_item();
+                program.item += 1;
+            }
+        }
+    }
+    let attempt = program.attempt;
+    core.programs.insert(tx, program);
+    step(core, tx, attempt, Answer::Resumed);
 }
 
 /// Whether a command is about its client, which waits for the program.
@@ -638,7 +705,7 @@ fn plan(
 }
 
 /// Every shard has released: the client is answered.
-pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
+pub fn finish(core: &mut Core, tx: TxId, outcome: TxOutcome) {
     let Some(program) = core.programs.remove(&tx) else {
         unreachable!("a program is known until it has finished");
     };
@@ -658,15 +725,15 @@ pub fn finish(core: &mut Core, tx: TxId, outcome: Outcome) {
         ..
     } = *program;
     if core.afloat.arrive(tide) {
-        remote::survey::ebb(core);
+        survey::ebb(core);
     }
     multi::release(core, watched);
-    if outcome == Outcome::Aborted {
+    if outcome == TxOutcome::Aborted {
         reply.clear();
         reply.null_array();
     }
     core.stock.put_parcel(items);
-    if outcome == Outcome::Aborted {
+    if outcome == TxOutcome::Aborted {
         told.clear();
     }
     told.extend(lines.into_iter().next_back().flatten());
