@@ -419,6 +419,47 @@ fn calls_on_keys_of_other_shards_come_to_what_they_come_to_anywhere() {
     }
 }
 
+/// Commands that need a key of a slow script say so, whatever shards their keys are on.
+#[test]
+fn who_needs_the_keys_of_a_slow_script_is_told() {
+    let setup = judged::setup().with("busy-reply-threshold", "50");
+    let server = setup.start();
+    let mut admin = server.connect();
+    let script = "for i = 1, 6 do redis.call('GET', 'key' .. i) end while true do end";
+    let mut client = slow(&server, &mut admin, script, "key0");
+    let mut other = server.connect();
+    for line in [
+        "MSET key1 1 key2 1 key3 1 key4 1 key5 1 key6 1",
+        "DEL key1 key2 key3 key4 key5 key6",
+        "SUNIONSTORE key1 key2 key3 key4",
+        "BLPOP key1 key2 key3 key4 key5 0",
+        "EVAL return(2) 4 key1 key2 key3 key4",
+        "EVAL return(2) 2 key0 key1",
+        "FLUSHALL",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        until("the keys to be known", || {
+            other
+                .call(&words)
+                .shown()
+                .starts_with("-BUSY")
+                .then_some(())
+        });
+    }
+    for queued in ["SET key1 1", "SET key2 1", "SET key3 1"] {
+        other.line("MULTI");
+        assert_eq!(other.line(queued).string(), "QUEUED");
+        let reply = other.line("EXEC").shown();
+        let told = "-EXECABORT Transaction discarded because of: BUSY";
+        assert!(reply.starts_with(told), "{reply}");
+    }
+    assert_eq!(admin.line("SCRIPT KILL"), Value::ok());
+    assert!(client.read().shown().contains("Script killed by user"));
+    until("the end to be known", || {
+        (other.line("MSET key1 1 key2 1 key3 1 key4 1").shown() == "+OK").then_some(())
+    });
+}
+
 /// INFO and its kin ask all shards, and scripts get the answers.
 #[test]
 fn scripts_may_ask_about_the_whole_server() {

@@ -104,6 +104,10 @@ pub fn execute(
     client.session.commands += 1;
     client.session.last_command = Some(entry.index);
     if to != To::Shard(core.me) {
+        if scripting::hold_up(core, client, reply.protocol(), entry, args) {
+            core.reply_error(reply, &scripting::busy());
+            return true;
+        }
         tx::begin(core, client, reply.protocol(), entry, form, args);
         return true;
     }

@@ -559,6 +559,10 @@ fn execute_routed(
         if core.flight.is_some() {
             return false;
         }
+        if scripting::hold_up(core, client, reply.protocol(), entry, args) {
+            core.reply_error(reply, &scripting::busy());
+            return true;
+        }
         scripting::begin_command(core, client, reply.protocol(), entry, args);
         client.session.commands += 1;
         client.session.last_command = Some(entry.index);
@@ -572,6 +576,10 @@ fn execute_routed(
     }
     match to {
         To::Several if core.flight.is_some() => return false,
+        To::Several if scripting::hold_up(core, client, reply.protocol(), entry, args) => {
+            core.reply_error(reply, &scripting::busy());
+            return true;
+        }
         To::Several => {
             remote::tx::begin(core, client, reply.protocol(), entry, form, args);
             client.session.commands += 1;

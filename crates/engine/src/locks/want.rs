@@ -76,8 +76,8 @@ impl Want {
         }
     }
 
-    /// Whether two owners cannot have both at once.
-    pub(crate) fn conflicts(&self, other: &Want) -> bool {
+    /// Whether two owners cannot have both at once. This one is in order, as those of the engine are.
+    pub fn conflicts(&self, other: &Want) -> bool {
         match (self, other) {
             (Want::Keys(_), Want::Keys(keys)) => keys.iter().any(|(name, mode)| {
                 self.mode_of(*name)

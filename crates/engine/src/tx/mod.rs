@@ -272,6 +272,13 @@ impl<P> Engine<P> {
         self.locks.is_free(want)
     }
 
+    /// What a transaction of this shard has locked, or needs before it goes on, by shard.
+    pub fn wants_of(&mut self, tx: TxId) -> Vec<(ShardId, Want)> {
+        let parts = self.homes.find(tx).map(|home| home.parts.iter());
+        let parts = parts.into_iter().flatten();
+        parts.map(|part| (part.shard, part.want.clone())).collect()
+    }
+
     /// The transactions that have what somebody wants. That is not asked often: it looks at all that have
     /// something.
     pub fn in_the_way<'a>(&'a self, want: &'a Want) -> impl Iterator<Item = TxId> + 'a {

@@ -68,11 +68,17 @@ pub struct Shared {
     texts: Mutex<Texts>,
     /// Moves on when something has gone.
     edition: AtomicU64,
-    /// Programs that have run for too long, and how many.
-    slow: Mutex<Vec<TxId>>,
+    /// Programs that have run for too long, with what they have locked, and how many.
+    slow: Mutex<Vec<Slow>>,
     slow_count: AtomicUsize,
     /// How many there ever were.
     slow_ever: AtomicUsize,
+}
+
+/// A program that has run for too long, and its locks of each shard.
+struct Slow {
+    tx: TxId,
+    wants: Vec<(ShardId, Want)>,
 }
 
 #[derive(Default)]
@@ -94,7 +100,7 @@ impl Shared {
         self.slow_count.load(Ordering::Relaxed) > 0
     }
 
-    fn slow(&self) -> MutexGuard<'_, Vec<TxId>> {
+    fn slow(&self) -> MutexGuard<'_, Vec<Slow>> {
         self.slow.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -447,6 +453,12 @@ pub fn eval(host: &mut Host<'_>) -> Result<(), Error> {
         let line = monitor::of_client(client, &process.table.entries()[entry], args);
         monitor::tell(core, [line]);
     }
+    if core.process.scripts.is_busy() && client.granted.is_none() {
+        let wants = call.wants(core, args);
+        if core.scripting.slow > 0 || are_in_the_way(core, &wants) {
+            return Err(busy());
+        }
+    }
     let only = call.only_shard(core.placement, core.me, args);
     let wanders = call.habit.wanders && !core.alone;
     match only {
@@ -523,11 +535,7 @@ pub fn begin_command(
 ) {
     let mut items = core.stock.parcel(client, protocol);
     items.push(entry.index, args);
-    let mut plan = remote::plan::Plan::default();
-    plan.push(core, &items, client.db, entry, args);
-    plan.end_batches();
-    let wants = plan.wants();
-    plan.dispose(core);
+    let wants = wants_of(core, &items, client.db, entry, args);
     program::begin(core, client, items, wants, Vec::new(), None);
 }
 
@@ -628,6 +636,13 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
     if core.alone && core.engine.is_plain() {
         return here::exec(host, queue, watched);
     }
+    let wants = wants_of_queue(core, &queue);
+    let args = Some(host.args);
+    program::begin(core, host.client, queue, wants, watched, args);
+}
+
+/// The locks that a queue needs, as far as they are known beforehand.
+fn wants_of_queue(core: &mut Core, queue: &Parcel) -> Vec<(ShardId, Want)> {
     let process = Arc::clone(&core.process);
     let mut wants = Vec::new();
     for at in 0..queue.len() {
@@ -641,17 +656,12 @@ pub fn exec(host: &mut Host<'_>, queue: Box<Parcel>, watched: Vec<WatchedKey>) {
                 remote::plan::want_of(&mut wants, shard, want);
             }
         } else if let Run::Data(_) = entry.run {
-            let mut plan = remote::plan::Plan::default();
-            plan.push(core, &queue, 0, entry, args);
-            plan.end_batches();
-            for (shard, want) in plan.wants() {
+            for (shard, want) in wants_of(core, queue, 0, entry, args) {
                 remote::plan::want_of(&mut wants, shard, want);
             }
-            plan.dispose(core);
         }
     }
-    let args = Some(host.args);
-    program::begin(core, host.client, queue, wants, watched, args);
+    wants
 }
 
 /// The keys that a call names, as far as can be told without knowing what it calls.
@@ -817,14 +827,15 @@ pub fn keep(core: &mut Core, tx: TxId) {
 
 /// Counts a program of this shard that has run for too long, or that has ended.
 fn note_slow(core: &mut Core, tx: TxId, more: bool) {
+    let wants = core.engine.wants_of(tx);
     let scripts = &core.process.scripts;
     let mut slow = scripts.slow();
     if more {
         core.scripting.slow += 1;
-        slow.push(tx);
+        slow.push(Slow { tx, wants });
     } else {
         core.scripting.slow -= 1;
-        slow.retain(|other| *other != tx);
+        slow.retain(|other| other.tx != tx);
     }
     scripts.slow_count.store(slow.len(), Ordering::Relaxed);
     drop(slow);
@@ -834,13 +845,23 @@ fn note_slow(core: &mut Core, tx: TxId, more: bool) {
     }
 }
 
+/// Notes what such a program has locked by now.
+fn note_wants(core: &mut Core, tx: TxId) {
+    let wants = core.engine.wants_of(tx);
+    let mut slow = core.process.scripts.slow();
+    if let Some(slow) = slow.iter_mut().find(|slow| slow.tx == tx) {
+        slow.wants = wants;
+    }
+}
+
 /// Has commands that wait for a script learn that it has become one that runs for too long.
 #[inline]
 pub fn look_after(core: &mut Core) {
     let ever = core.process.scripts.slow_ever.load(Ordering::Acquire);
     if ever != core.scripting.slow_seen {
         core.scripting.slow_seen = ever;
-        let slow = core.process.scripts.slow().clone();
+        let ids = |slow: &Slow| slow.tx;
+        let slow: Vec<TxId> = core.process.scripts.slow().iter().map(ids).collect();
         remote::look_again(core, &slow);
     }
 }
@@ -855,8 +876,62 @@ pub fn is_in_the_way(core: &Core, want: &Want) -> bool {
     scripts.is_busy() && {
         let slow = scripts.slow();
         let mut others = core.engine.in_the_way(want);
-        others.any(|tx| slow.contains(&tx))
+        others.any(|tx| slow.iter().any(|slow| slow.tx == tx))
     }
+}
+
+/// The same of what is wanted on several shards: it would wait for a script that runs on one of them, or has
+/// what is wanted.
+pub fn are_in_the_way(core: &Core, wants: &[(ShardId, Want)]) -> bool {
+    let slow = core.process.scripts.slow();
+    slow.iter().any(|slow| {
+        let mut wants = wants.iter();
+        wants.any(|(shard, want)| {
+            let mut held = slow.wants.iter();
+            *shard == slow.tx.home || held.any(|(of, held)| of == shard && held.conflicts(want))
+        })
+    })
+}
+
+/// [`are_in_the_way`] of a command.
+pub fn hold_up(
+    core: &mut Core,
+    client: &Client,
+    protocol: Protocol,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+) -> bool {
+    if !core.process.scripts.is_busy() {
+        return false;
+    }
+    let like = core.stock.parcel(client, protocol);
+    let wants = wants_of(core, &like, client.db, entry, args);
+    core.stock.put_parcel(like);
+    are_in_the_way(core, &wants)
+}
+
+/// [`are_in_the_way`] of a queue.
+pub fn hold_up_queue(core: &mut Core, queue: &Parcel) -> bool {
+    core.process.scripts.is_busy() && {
+        let wants = wants_of_queue(core, queue);
+        are_in_the_way(core, &wants)
+    }
+}
+
+/// The locks that a command needs.
+fn wants_of(
+    core: &mut Core,
+    like: &Parcel,
+    db: usize,
+    entry: &Entry<HostHandler>,
+    args: Args<'_>,
+) -> Vec<(ShardId, Want)> {
+    let mut plan = remote::plan::Plan::default();
+    plan.push(core, like, db, entry, args);
+    plan.end_batches();
+    let wants = plan.wants();
+    plan.dispose(core);
+    wants
 }
 
 /// What monitors are to be told of a script's command, if there are any.

@@ -4,7 +4,7 @@
 use super::copies::Copies;
 use super::here::{Site, is_slow, run_for_script};
 use super::{Before, Call, Source, Visit};
-use super::{admit, answer_host, bytes_of, fresh, is_script, note_slow, told};
+use super::{admit, answer_host, bytes_of, fresh, is_script, note_slow, note_wants, told};
 use crate::clients::{Client, Held, Special};
 use crate::core::{Core, Host, HostHandler};
 use crate::monitor;
@@ -335,7 +335,9 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
     if matches!(step, Step::Pause) && !program.surveys {
         core.scripting.paused.push(tx);
         program.rested = Instant::now();
-        if !program.slow && is_slow(core, program.started) {
+        if program.slow {
+            note_wants(core, tx);
+        } else if is_slow(core, program.started) {
             program.slow = true;
             note_slow(core, tx, true);
         }

@@ -179,7 +179,12 @@ pub fn refused(
         return error;
     }
     forget(core, client);
-    let text = error.text();
+    discarded(&error)
+}
+
+/// What EXEC answers when it is refused.
+fn discarded(why: &Error) -> Error {
+    let text = why.text();
     let why = text.strip_prefix(b"ERR ").unwrap_or(text);
     Error::bytes([b"EXECABORT Transaction discarded because of: ", why].concat())
 }
@@ -214,6 +219,11 @@ fn exec(host: &mut Host<'_>) -> Outcome {
         return Err(Error::new(
             "EXECABORT Transaction discarded because of previous errors.",
         ));
+    }
+    if scripting::hold_up_queue(host.core, &multi.queue) {
+        host.core.stock.put_parcel(multi.queue);
+        unwatch_all(host.core, host.client);
+        return Err(discarded(&scripting::busy()));
     }
     let watched = std::mem::take(&mut host.client.session.watched);
     exec::begin(host, *multi, watched);
