@@ -93,7 +93,7 @@ pub fn run(
                 .map(|key| Name(core.shard.key(key).hash))
                 .collect(),
         },
-        started: Instant::now(),
+        paused: None,
     };
     let changes = core.shard.changes();
     // Whoever waits for a key would have it locked before the script comes to it again.
@@ -161,7 +161,8 @@ struct Own {
     changed_big: bool,
     /// The names for whose locks it has waited.
     names: Vec<Name>,
-    started: Instant,
+    /// When it paused first; before that it has not taken long.
+    paused: Option<Instant>,
 }
 
 impl Own {
@@ -202,10 +203,13 @@ fn drive(core: &mut Core, call: &Call, machine: &mut Machine, own: &mut Own) -> 
                 machine.answer(answer)
             }
             // While somebody has locks here it cannot be given those of the whole shard.
-            Turn::Paused if is_slow(core, own.started) && core.engine.is_plain() => {
-                return Ran::Slow;
+            Turn::Paused => {
+                let since = *own.paused.get_or_insert_with(Instant::now);
+                if is_slow(core, since) && core.engine.is_plain() {
+                    return Ran::Slow;
+                }
+                machine.resume()
             }
-            Turn::Paused => machine.resume(),
             Turn::Done | Turn::Failed => return Ran::Done,
         };
     }

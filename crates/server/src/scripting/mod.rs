@@ -406,6 +406,9 @@ impl Scripting {
 
     /// Remembers what a call has done.
     fn note(&mut self, call: &Call, stayed: bool) {
+        if stayed && call.habit.stayed >= TRUSTED {
+            return;
+        }
         let habit = match &call.source {
             Source::Script(script) => self
                 .known
