@@ -640,6 +640,50 @@ fn the_tool_tells_what_a_log_has_and_mends_it() {
     assert_eq!(connection.line("GET after:19"), Value::NullBulk);
 }
 
+/// The seconds that an increment tells.
+fn stamps(directory: &Directory) -> Vec<String> {
+    let bytes = fs::read(increment(directory)).expect("it is there");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let stamps = text
+        .split("\r\n")
+        .filter_map(|line| line.strip_prefix("#TS:"));
+    stamps.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_log_with_timestamps_can_be_cut_off_at_one() {
+    let directory = directory();
+    {
+        let server = setup(&directory, SEVERAL)
+            .with("appendfsync", "always")
+            .start();
+        let mut connection = server.connect();
+        connection.line("SET unstamped 1");
+        assert!(stamps(&directory).is_empty());
+        connection.line("CONFIG SET aof-timestamp-enabled yes");
+        connection.line("MSET early 1 as 2 well 3");
+        until("another second", || {
+            connection.line("INCR late");
+            let stamps = stamps(&directory);
+            let told: Vec<i64> = stamps.iter().map(|s| s.parse().expect("a time")).collect();
+            assert!(told.is_sorted_by(|a, b| a < b), "{told:?}");
+            (told.len() > 1).then_some(())
+        });
+        connection.line("SET last 1");
+        end(server);
+    }
+    let manifest = directory.0.join("appendonlydir/appendonly.aof.manifest");
+    let mut tool = Command::new("redis-check-aof");
+    tool.args(["--truncate-to-timestamp", &stamps(&directory)[0]]);
+    let output = tool.arg(&manifest).output().expect("it is installed");
+    assert!(output.status.success(), "{output:?}");
+    let server = setup(&directory, 1).start();
+    let mut connection = server.connect();
+    let reply = connection.line("EXISTS unstamped early as well");
+    assert_eq!(reply, Value::Int(4));
+    assert_eq!(connection.line("GET last"), Value::NullBulk);
+}
+
 #[test]
 fn writes_are_refused_while_the_log_cannot_be_written() {
     for operation in ["fail-append:2", "fail-sync:3"] {

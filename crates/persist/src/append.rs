@@ -234,6 +234,8 @@ pub struct Log {
     dirty: bool,
     /// The manifest does not name the increment before its base is there: see [`Log::start`].
     unnamed: bool,
+    /// The second that the file says it was last.
+    stamped_s: Option<i64>,
 }
 
 impl Log {
@@ -272,6 +274,7 @@ impl Log {
             torn: false,
             dirty: false,
             unnamed: false,
+            stamped_s: None,
         };
         log.clear_history();
         Ok(log)
@@ -307,6 +310,7 @@ impl Log {
             torn: false,
             dirty: false,
             unnamed,
+            stamped_s: None,
         };
         if !unnamed {
             log.publish(&log.manifest)?;
@@ -314,15 +318,21 @@ impl Log {
         Ok(log)
     }
 
-    /// Writes one block. When it fails, nothing of it counts, and it can be tried again.
-    pub fn append(&mut self, commands: &[u8]) -> io::Result<()> {
+    /// Writes one block, and before it, if `time_s` tells one, which second it is, once a second. When it fails,
+    /// nothing of it counts, and it can be tried again.
+    pub fn append(&mut self, commands: &[u8], time_s: Option<i64>) -> io::Result<()> {
         self.mend()?;
+        let stamp = match time_s {
+            Some(now) if self.stamped_s != time_s => format!("#TS:{now}\r\n").into_bytes(),
+            _ => Vec::new(),
+        };
         let sum = |crc| crc64::update(crc, commands);
         let (head, tail) = frame(self.block, self.synced, sum);
         (self.torn, self.dirty) = (true, true);
-        self.file.append(&[&head, commands, &tail])?;
+        self.file.append(&[&stamp, &head, commands, &tail])?;
         self.torn = false;
-        self.len += (head.len() + commands.len() + tail.len()) as u64;
+        self.stamped_s = time_s;
+        self.len += (stamp.len() + head.len() + commands.len() + tail.len()) as u64;
         self.block += 1;
         Ok(())
     }

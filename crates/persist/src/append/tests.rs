@@ -182,7 +182,8 @@ fn live(
                     commands.extend(command(step + i, dice));
                 }
                 past.begun = past.begun.max(step + count);
-                if log.append(&commands).is_ok() {
+                let time = dice.chance(2).then_some(step as i64);
+                if log.append(&commands, time).is_ok() {
                     step += count;
                     past.witnesses.push((step, past.acknowledged));
                     if plan.hasty {

@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long effects wait for more to be written with them, unless replies wait for them.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -259,7 +259,12 @@ impl Writer {
             // Nobody wants it.
             return self.block.clear();
         };
-        while let Err(e) = log.append(&self.block) {
+        let stamps = self.process.control().config.aof_timestamp_enabled();
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let time = stamps.then_some(time.as_secs() as i64);
+        while let Err(e) = log.append(&self.block, time) {
             if self.process.aof.is_always() {
                 log::error!(
                     "Can't recover from AOF write error when the AOF fsync policy is 'always'. \

@@ -379,6 +379,7 @@ accessors! {
     appendfsync: Fsync = "appendfsync";
     aof_use_rdb_preamble: bool = "aof-use-rdb-preamble";
     no_appendfsync_on_rewrite: bool = "no-appendfsync-on-rewrite";
+    aof_timestamp_enabled: bool = "aof-timestamp-enabled";
     /// 0: never.
     auto_aof_rewrite_percentage: u64 = "auto-aof-rewrite-percentage";
     /// Bytes.

@@ -156,7 +156,6 @@ const MODULES: Support = NoEffect("there are no modules");
 const MPTCP: Support = NoEffect("there is no MPTCP");
 const OOM_SCORE: Support = NoEffect("Shoal leaves its OOM score alone");
 const CLEARED: Support = NoEffect("what the append-only log does not need any more is deleted");
-const NO_TIMES: Support = NoEffect("the append-only log has no timestamps");
 const VALIDATED: Support = NoEffect("dumps and payloads are always validated in full");
 const SYNCED: Support = NoEffect("files are synced as they grow");
 const PINNING: Support =
@@ -325,7 +324,7 @@ pub static DIRECTIVES: &[Directive] = &[
     d("auto-aof-rewrite-min-size", BYTES, "67108864", Anytime, Supported),
     d("aof-load-truncated", Switch, "yes", Anytime, Supported),
     d("aof-use-rdb-preamble", Switch, "yes", Anytime, Supported),
-    d("aof-timestamp-enabled", Switch, "no", Anytime, NO_TIMES),
+    d("aof-timestamp-enabled", Switch, "no", Anytime, Supported),
     d("aof-rewrite-incremental-fsync", Switch, "yes", Anytime, SYNCED),
     d("aof-disable-auto-gc", Switch, "no", Anytime, CLEARED),
 
