@@ -435,10 +435,13 @@ impl<R: Read> Scanner<R> {
     pub fn behind(&mut self) -> io::Result<Behind> {
         const FIRST: &[u8] = b"*1\r\n$5\r\nMULTI\r\n#B:";
         while self.fill()? {}
+        let next = &self.buf[self.used..];
+        let next = &next[..next.len().min(HEAD_MAX)];
         let mut behind = Behind {
             durable: 0,
             blocks: 0,
-            is_ours: self.buf[self.used..].iter().take(HEAD_MAX).any(|b| *b == 0),
+            // What one attempt has left over what another has.
+            is_ours: next.contains(&0) || find(next, BEGIN).is_some(),
         };
         let mut from = self.used;
         while let Some(at) = find(&self.buf[from..], FIRST) {
