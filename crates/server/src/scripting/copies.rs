@@ -224,9 +224,12 @@ impl Copies {
         if self.is_empty() || NO_MATTER.contains(&entry.spec.name) {
             return false;
         }
-        let only_reads = entry.spec.flags.has(Flags::READONLY) && self.kept.is_empty();
+        if entry.spec.flags.has(Flags::READONLY) && self.kept.is_empty() {
+            return false;
+        }
         let one = core.ways[entry.index].one || is_many(entry) && args.len() == 2;
-        !only_reads && !(one && args.opt(1).is_some_and(|key| self.find(db, key).is_none()))
+        let key = args.opt(1).filter(|_| one);
+        key.is_none_or(|key| self.find(db, key).is_some())
     }
 
     /// Runs a call on the copy of its key; false if that cannot be.
