@@ -929,9 +929,7 @@ fn wants_of(
     entry: &Entry<HostHandler>,
     args: Args<'_>,
 ) -> Vec<(ShardId, Want)> {
-    let mut plan = remote::plan::Plan::default();
-    plan.push(core, like, db, entry, args);
-    plan.end_batches();
+    let plan = program::plan(core, like, db, entry, args);
     let wants = plan.wants();
     plan.dispose(core);
     wants

@@ -693,7 +693,8 @@ fn like(core: &mut Core, items: &Parcel, protocol: Protocol) -> Box<Parcel> {
     like
 }
 
-fn plan(
+/// A plan of one command.
+pub fn plan(
     core: &mut Core,
     like: &Parcel,
     db: usize,
