@@ -9,6 +9,9 @@ use harness::server::{SEVERAL, until};
 use harness::{Connection, Program, Server, Value};
 use std::collections::{BTreeMap, HashMap};
 
+/// All events, and all that happen to keys: what is missed is not said then, and need not be known.
+const FLAGS: [&str; 2] = ["KEAnm", "KEA"];
+
 /// Channel and payload.
 type Message = (String, String);
 
@@ -18,10 +21,10 @@ struct Listener {
 }
 
 impl Listener {
-    fn of(server: &Server) -> Listener {
+    fn of(server: &Server, flags: &str) -> Listener {
         let (mut connection, mut publisher) = (server.connect(), server.connect());
         publisher.line("FLUSHALL");
-        let on = publisher.line("CONFIG SET notify-keyspace-events KEAnm");
+        let on = publisher.line(&format!("CONFIG SET notify-keyspace-events {flags}"));
         assert_eq!(on, Value::ok());
         connection.line("PSUBSCRIBE __key*@*__:*");
         connection.line("SUBSCRIBE end");
@@ -52,9 +55,10 @@ impl Listener {
 fn run(
     server: &Server,
     block: &Block,
+    flags: &str,
     mut collect: impl FnMut(&mut Listener, usize) -> Vec<Message>,
 ) -> Vec<Vec<Message>> {
-    let mut listener = Listener::of(server);
+    let mut listener = Listener::of(server, flags);
     let mut connections: HashMap<&str, Connection> = HashMap::new();
     let mut messages = Vec::new();
     for (i, step) in block.steps.iter().enumerate() {
@@ -100,8 +104,12 @@ fn compare(shards: usize) {
     let mut others: HashMap<Program, Server> = HashMap::new();
     let mut failures = Vec::new();
     let mut compared = 0;
-    for block in script::parse(include_str!("notify.txt")).expect("a script") {
-        let program = match &block {
+    let blocks = script::parse(include_str!("notify.txt")).expect("a script");
+    let runs = FLAGS
+        .iter()
+        .flat_map(|flags| blocks.iter().map(move |block| (*flags, block)));
+    for (flags, block) in runs {
+        let program = match block {
             b if b.has("redis8") => Program::Redis8,
             b if b.has("valkey") => Program::Valkey,
             _ => Program::Redis7,
@@ -114,8 +122,8 @@ fn compare(shards: usize) {
         let other = others
             .entry(program)
             .or_insert_with(|| Server::setup(program).start());
-        let theirs = run(other, &block, |listener, _| listener.all());
-        let said = run(&ours, &block, |listener, i| match shards {
+        let theirs = run(other, block, flags, |listener, _| listener.all());
+        let said = run(&ours, block, flags, |listener, i| match shards {
             1 => listener.all(),
             _ => (0..theirs[i].len()).map(|_| listener.message()).collect(),
         });

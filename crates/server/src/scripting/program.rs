@@ -24,6 +24,7 @@ use resp::{Args, Pack, Protocol, Reply};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use store::Class;
 
 /// How long a script goes on before others of its shard do, and requests of it between two looks at the time.
 const STINT: Duration = Duration::from_millis(1);
@@ -509,7 +510,9 @@ impl Program {
         let Some(running) = &self.running else {
             return;
         };
-        if presses || self.stuck || self.items.reads || self.next.is_some() {
+        // What it reads is remembered, or what it misses is published, by the keys' shards.
+        let is_told = self.items.reads || core.notices.wanted().meets(Class::MISS);
+        if presses || self.stuck || is_told || self.next.is_some() {
             return;
         }
         let (_, args) = self.items.command(self.item);
