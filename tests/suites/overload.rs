@@ -193,3 +193,50 @@ fn floods_in_all_directions_come_to_an_end() {
         }
     });
 }
+
+/// Events of keys pile up for a shard that sleeps, and has to tell them: whoever causes them waits.
+#[test]
+fn events_for_a_shard_that_sleeps_are_bounded() {
+    if !Program::Judged.is_shoal() {
+        return println!("skipped: not Shoal");
+    }
+    let mut scene = Scene::set();
+    let on = scene.connections[0].line("CONFIG SET notify-keyspace-events KEA");
+    assert_eq!(on, Value::ok());
+    let server = &scene.server;
+    // Whose channel it is, is not said. With that of each shard in turn it is once the sleeper's.
+    for sleeper in 0..SEVERAL {
+        let writer = (sleeper + 1) % SEVERAL;
+        let mut subscriber = server.connect();
+        subscriber.line("SUBSCRIBE __keyevent@0__:set");
+        let mut writers: Vec<Connection> = Vec::new();
+        let mut others: Vec<Connection> = Vec::new();
+        while writers.len() < 10 {
+            let mut next = server.connect();
+            match shard_of(&mut next) == writer {
+                true => writers.push(next),
+                false => others.push(next),
+            }
+        }
+        let key = format!("{{{}}}{}", scene.keys[writer], "x".repeat(10_000));
+        let bytes = frame(&["SET", &key, "v"]).repeat(2000);
+        let before = server.resident();
+        let mut most = 0;
+        std::thread::scope(|scope| {
+            let sleeping = &mut scene.connections[sleeper];
+            sleeping.send(&["DEBUG", "SLEEP", "1"]).expect("sent");
+            let ends: Vec<_> = writers
+                .iter_mut()
+                .map(|client| scope.spawn(|| client.pipeline(&bytes, 2000)))
+                .collect();
+            assert_eq!(sleeping.read(), Value::ok());
+            most = most.max(server.resident().saturating_sub(before));
+            for end in ends {
+                let replies = end.join().expect("all is answered");
+                assert!(replies.iter().all(|reply| *reply == Value::ok()));
+            }
+        });
+        println!("{most} bytes more while shard {sleeper} slept");
+        assert!(most < 130 * MB, "{most} bytes more than before");
+    }
+}

@@ -183,6 +183,14 @@ impl<Req, Rep> Node<Req, Rep> {
         self.outbox_len(to) > self.outbox_limit
     }
 
+    /// How many messages wait for the core for which most do, as of the last flush.
+    #[inline]
+    pub fn longest_outbox(&self) -> usize {
+        let links = self.active.iter().map(|at| &self.links[*at]);
+        let waiting = links.map(|l| l.requests.outbox_len().max(l.replies.outbox_len()));
+        waiting.max().unwrap_or(0)
+    }
+
     /// Begins to receive what the other cores have published by now.
     pub fn begin_drain(&mut self) {
         self.replies.begin_drain();

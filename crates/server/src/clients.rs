@@ -234,6 +234,8 @@ pub enum Held {
     Locked,
     /// It waits for a key: see [`crate::blocking`].
     Blocked,
+    /// Another shard cannot keep up with this one: see [`crate::core::Core::congested`].
+    Congested,
 }
 
 /// How often in a row sending may be put off, and up to how many bytes.
@@ -349,6 +351,8 @@ pub struct Clients {
     pub dirty: Vec<ConnId>,
     /// Clients whose commands wait for the end of CLIENT PAUSE.
     pub(crate) paused: Vec<ConnId>,
+    /// Clients that wait until other shards keep up.
+    pub(crate) congested: Vec<ConnId>,
     /// Connections of this shard, for all shards to see.
     count: Arc<AtomicUsize>,
 }

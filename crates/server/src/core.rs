@@ -76,6 +76,8 @@ pub struct Process {
     pub control: Mutex<Control>,
     /// Bytes in each shard's slabs, as it noted them last.
     pub slabs: Vec<AtomicUsize>,
+    /// Shards for which more waits at some other than that can take.
+    pub congested: AtomicUsize,
     /// Connections of each shard, those on their way to it included.
     pub connections: Vec<Arc<AtomicUsize>>,
     /// What wakes each shard through the ring of the one that wakes it; negative while there is
@@ -106,6 +108,7 @@ impl Process {
             executable: String::new(),
             control: Mutex::new(control),
             slabs: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            congested: AtomicUsize::new(0),
             connections: (0..shards).map(|_| Arc::default()).collect(),
             bells: (0..shards).map(|_| AtomicI32::new(-1)).collect(),
             scripts: Shared::default(),
@@ -199,6 +202,9 @@ pub struct Core {
     pub journal: Journal,
     /// What makes every client's commands take the careful way.
     pub special: Special,
+    /// A shard is so far behind that no client's commands begin: and whether this one waits for it.
+    pub congested: bool,
+    pub congests: bool,
     /// Whose command runs now; nobody's between commands.
     pub actor: Actor,
     pub thresholds: Thresholds,
@@ -338,6 +344,8 @@ impl Core {
             effects: Effects::default(),
             journal: Journal::default(),
             special: Special::NONE,
+            congested: false,
+            congests: false,
             actor: Actor::default(),
             thresholds: Thresholds::NONE,
             commandlog: CommandLog::default(),

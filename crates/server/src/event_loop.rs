@@ -51,6 +51,12 @@ const UNAUTHENTICATED_OUTPUT_MAX: u64 = 17 * 1024;
 /// Input of a paused client, in bytes, at which receiving stops.
 const PAUSED_INPUT_MAX: u64 = 1 << 20;
 
+/// Messages to a shard for which nobody waits, that may wait for room.
+const UNHEEDED_MAX: usize = 4096;
+
+/// How long a shard sleeps at most while clients wait for another one that cannot keep up.
+const CONGESTED_MAX: Duration = Duration::from_millis(1);
+
 /// How long replies wait for those behind them, in microseconds.
 const REPLY_DELAY_US: i64 = 1000;
 
@@ -153,6 +159,7 @@ impl<D: Driver> EventLoop<D> {
             journal::hand_on(&mut self.core);
             if !self.core.alone {
                 self.flush();
+                self.note_congestion();
             }
             self.note_pass(started);
             if !self.background.is_idle() {
@@ -178,6 +185,33 @@ impl<D: Driver> EventLoop<D> {
                 driver.wake(bell);
             }
         });
+    }
+
+    /// Has the clients of all shards wait while more was sent to some shard than that can take: messages of
+    /// publishers and events of keys, for which nobody waits. Commands that ask other shards hold themselves back.
+    fn note_congestion(&mut self) {
+        let core = &mut self.core;
+        let congested = &core.process.congested;
+        let waiting = core.node.longest_outbox();
+        let is_behind = waiting > UNHEEDED_MAX && {
+            let counts = core.process.connections.iter();
+            let clients: usize = counts.map(|c| c.load(Ordering::Relaxed)).sum();
+            // Each may have sent something for which it waits.
+            waiting > UNHEEDED_MAX + clients
+        };
+        if is_behind != core.congests {
+            core.congests = is_behind;
+            match is_behind {
+                true => congested.fetch_add(1, Ordering::Relaxed),
+                false => congested.fetch_sub(1, Ordering::Relaxed),
+            };
+        }
+        core.congested = congested.load(Ordering::Relaxed) > 0;
+        if !core.congested {
+            for conn in std::mem::take(&mut core.clients.congested) {
+                core.clients.mark(conn);
+            }
+        }
     }
 
     /// Waits for something to happen, unless another shard has sent something already.
@@ -215,6 +249,10 @@ impl<D: Driver> EventLoop<D> {
         }
         let now = Instant::now();
         let mut timeout = self.cron.due().saturating_duration_since(now);
+        if !self.core.clients.congested.is_empty() {
+            // Nobody says when it is over.
+            timeout = timeout.min(CONGESTED_MAX);
+        }
         for (_, at) in &self.resting {
             timeout = timeout.min(at.saturating_duration_since(now));
         }
@@ -483,6 +521,7 @@ impl<D: Driver> EventLoop<D> {
         }
         let waits = match client.held {
             Some(Held::Paused) => self.core.pause.scope().is_some(),
+            Some(Held::Congested) => self.core.congested,
             Some(Held::Remote | Held::Locked | Held::Blocked) => client.is_away(),
             _ => false,
         };
@@ -726,6 +765,10 @@ impl<D: Driver> EventLoop<D> {
 /// Runs a client's commands and puts it back.
 #[inline]
 fn serve(core: &mut Core, dispatcher: &mut Dispatcher, mut client: Box<Client>, data: &[u8]) {
+    if core.congested && client.closing == Closing::No && client.held.is_none() {
+        client.held = Some(Held::Congested);
+        core.clients.congested.push(client.conn);
+    }
     if client.closing == Closing::No && client.held.is_some() {
         // Kept for later: parsing is resumed when the client may go on.
         client.input.keep_only(data);
