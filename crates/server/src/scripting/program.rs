@@ -556,7 +556,19 @@ impl Program {
                         return Some(copies.plan());
                     }
                 }
-                self.told.extend(told(core, db, entry, args));
+                if !is_data {
+                    let client = &mut running.client;
+                    if !run_for_script(core, client, &mut reply, entry.index, args) {
+                        survey::give_to(core, client, tx);
+                        self.surveys = true;
+                    }
+                }
+                // SELECT is told of in the database that it has chosen.
+                let told_db = running.client.db;
+                self.told.extend(told(core, told_db, entry, args));
+                if self.surveys {
+                    return None;
+                }
                 if runs {
                     self.wrote |= entry.spec.flags.has(Flags::WRITE);
                 } else if is_data {
@@ -564,11 +576,6 @@ impl Program {
                     let plan = plan(core, &like, db, entry, args);
                     core.stock.put_parcel(like);
                     return Some(plan);
-                } else if !run_for_script(core, &mut running.client, &mut reply, entry.index, args)
-                {
-                    survey::give_to(core, &mut running.client, tx);
-                    self.surveys = true;
-                    return None;
                 }
             }
         }
