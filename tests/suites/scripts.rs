@@ -327,6 +327,8 @@ const ANY: &[&str] = &[
     "SUNIONSTORE L K",
     "DBSIZE",
     "SORT K ALPHA STORE L",
+    "SORT K BY k* GET # GET k*",
+    "SORT K BY k* ALPHA GET k*",
     "BITOP NOT L K",
     "PFADD K V",
     "SELECT 1",
@@ -416,6 +418,35 @@ fn calls_on_keys_of_other_shards_come_to_what_they_come_to_anywhere() {
         "get", "set", "incr", "hset", "hgetall", "sadd", "zadd", "lpush", "lrange",
     ] {
         assert_eq!(counts(&theirs, name), counts(&ours, name), "{name}");
+    }
+}
+
+/// However many calls there are on keys of other shards, and however large their values become.
+#[test]
+fn scripts_write_as_much_as_they_like() {
+    let server = judged::start();
+    let mut client = server.connect();
+    let script = "
+        local long = string.rep('x', 100)
+        for i = 1, 7000 do
+            local key = i % 7
+            local n = redis.call('INCR', 'n' .. key)
+            assert(n == math.floor((i - 1) / 7) + 1)
+            redis.call('APPEND', 'text' .. key, long)
+            redis.call('RPUSH', 'list' .. key, i)
+            redis.call('HSET', 'hash' .. key, i, n)
+            assert(redis.call('GET', 'n' .. key) == tostring(n))
+        end
+        return redis.call('MGET', unpack(KEYS))";
+    let mut words = vec!["EVAL".to_owned(), script.to_owned(), "7".to_owned()];
+    words.extend((0..7).map(|key| format!("n{key}")));
+    let thousand = Value::Array(vec![Value::bulk("1000"); 7]);
+    assert_eq!(client.call(&words), thousand);
+    for key in 0..7 {
+        let reply = |client: &mut Connection, call: &str| client.line(&format!("{call}{key}"));
+        assert_eq!(reply(&mut client, "STRLEN text"), Value::Int(100_000));
+        assert_eq!(reply(&mut client, "LLEN list"), Value::Int(1000));
+        assert_eq!(reply(&mut client, "HLEN hash"), Value::Int(1000));
     }
 }
 

@@ -228,6 +228,8 @@ impl Copies {
             return false;
         }
         let one = core.ways[entry.index].one || is_many(entry) && args.len() == 2;
+        // SORT may look up any others.
+        let one = one && entry.spec.unspecified.is_none();
         let key = args.opt(1).filter(|_| one);
         key.is_none_or(|key| self.find(db, key).is_some())
     }

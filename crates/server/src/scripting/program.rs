@@ -395,9 +395,7 @@ impl Program {
                 }
                 return Step::Pause;
             }
-            if self.copies.is_full() {
-                self.plan = Some(self.copies.plan());
-                self.next = Some(Next::GoOn);
+            if self.copies.is_full() && self.settle(Next::GoOn) {
                 continue;
             }
             if let Some(running) = &mut self.running {
@@ -415,7 +413,7 @@ impl Program {
                         running.machine.kill(text);
                     }
                     Some(Turn::Asked(Request::Call | Request::Pcall)) => {
-                        self.plan = self.ask(core, tx);
+                        self.ask(core, tx);
                     }
                     Some(Turn::Asked(request)) => {
                         let answer = answer_host(core, request, &running.machine);
@@ -532,8 +530,18 @@ impl Program {
     }
 
     /// Plans the command that the script asks for, or answers it at once.
-    fn ask(&mut self, core: &mut Core, tx: TxId) -> Option<Plan> {
-        let running = self.running.as_mut()?;
+    fn ask(&mut self, core: &mut Core, tx: TxId) {
+        let Some(mut running) = self.running.take() else {
+            return;
+        };
+        if let Some(reply) = self.call(core, tx, &mut running) {
+            running.machine.answer(&bytes_of(&reply));
+        }
+        self.running = Some(running);
+    }
+
+    /// The answer to the command that the script asks for, if there is one already.
+    fn call(&mut self, core: &mut Core, tx: TxId, running: &mut Running) -> Option<Reply> {
         let process = Arc::clone(&core.process);
         let mut command = Pack::default();
         let asked = running.machine.args().iter();
@@ -541,46 +549,39 @@ impl Program {
         command.end();
         let args = command.command(0);
         let mut reply = Reply::new(running.machine.protocol());
-        match admit(&process.table, &running.call, args) {
-            Err(error) => core.reply_error(&mut reply, &error),
-            Ok(entry) => {
-                let db = running.client.db;
-                let is_data = matches!(entry.run, Run::Data(_));
-                let copies = &mut self.copies;
-                let runs = is_data && copies.run(core, &self.items, db, entry, args, &mut reply);
-                if !runs && copies.concern(core, db, entry, args) {
-                    copies.forget();
-                    if copies.has_kept() {
-                        // It asks once more.
-                        self.next = Some(Next::GoOn);
-                        return Some(copies.plan());
-                    }
-                }
-                if !is_data {
-                    let client = &mut running.client;
-                    if !run_for_script(core, client, &mut reply, entry.index, args) {
-                        survey::give_to(core, client, tx);
-                        self.surveys = true;
-                    }
-                }
-                // SELECT is told of in the database that it has chosen.
-                let told_db = running.client.db;
-                self.told.extend(told(core, told_db, entry, args));
-                if self.surveys {
-                    return None;
-                }
-                if runs {
-                    self.wrote |= entry.spec.flags.has(Flags::WRITE);
-                } else if is_data {
-                    let like = like(core, &self.items, running.machine.protocol());
-                    let plan = plan(core, &like, db, entry, args);
-                    core.stock.put_parcel(like);
-                    return Some(plan);
-                }
+        let entry = match admit(&process.table, &running.call, args) {
+            Ok(entry) => entry,
+            Err(error) => {
+                core.reply_error(&mut reply, &error);
+                return Some(reply);
+            }
+        };
+        let db = running.client.db;
+        let is_data = matches!(entry.run, Run::Data(_));
+        let copies = &mut self.copies;
+        let runs = is_data && copies.run(core, &self.items, db, entry, args, &mut reply);
+        if !runs && copies.concern(core, db, entry, args) && self.settle(Next::GoOn) {
+            // It asks once more.
+            return None;
+        }
+        if !is_data {
+            let client = &mut running.client;
+            if !run_for_script(core, client, &mut reply, entry.index, args) {
+                survey::give_to(core, client, tx);
+                self.surveys = true;
             }
         }
-        running.machine.answer(&bytes_of(&reply));
-        None
+        // Of SELECT in the database that it has chosen.
+        let told = told(core, running.client.db, entry, args);
+        self.told.extend(told);
+        if is_data && !runs {
+            let like = like(core, &self.items, running.machine.protocol());
+            self.plan = Some(plan(core, &like, db, entry, args));
+            core.stock.put_parcel(like);
+            return None;
+        }
+        self.wrote |= runs && entry.spec.flags.has(Flags::WRITE);
+        (!self.surveys).then_some(reply)
     }
 
     fn end_script(&mut self, core: &mut Core) {
