@@ -174,29 +174,23 @@ impl Pair {
 
     /// What is asked about a key.
     fn questions(&self, key: &[u8]) -> Vec<Command> {
-        let mut questions: Vec<&[&[u8]]> = vec![
-            &[b"TYPE"],
-            &[b"GET"],
-            &[b"LRANGE"],
-            &[b"HGETALL"],
-            &[b"PTTL"],
-            &[b"STRLEN"],
+        let questions: [&[&[u8]]; 8] = [
+            &[b"TYPE", key],
+            &[b"GET", key],
+            &[b"LRANGE", key, b"0", b"-1"],
+            &[b"HGETALL", key],
+            &[b"PTTL", key],
+            &[b"STRLEN", key],
+            &[b"OBJECT", b"ENCODING", key],
+            &[b"DEBUG", b"DIGEST-VALUE", key],
         ];
-        if !self.valkey {
-            questions.push(&[b"OBJECT", b"ENCODING"]);
-        }
-        if self.digest {
-            questions.push(&[b"DEBUG", b"DIGEST-VALUE"]);
-        }
-        let of_key = |words: &[&[u8]]| {
-            let mut words: Command = words.iter().map(|word| word.to_vec()).collect();
-            words.push(key.to_vec());
-            if words[0] == b"LRANGE" {
-                words.extend([b"0".to_vec(), b"-1".to_vec()]);
-            }
-            words
-        };
-        questions.into_iter().map(of_key).collect()
+        let asked = questions.iter().filter(|words| match words[0] {
+            b"OBJECT" => !self.valkey,
+            b"DEBUG" => self.digest,
+            _ => true,
+        });
+        let command = |words: &&[&[u8]]| words.iter().map(|word| word.to_vec()).collect();
+        asked.map(command).collect()
     }
 
     /// Leaves out commands as long as the servers still disagree.

@@ -22,6 +22,23 @@ fn shard_of(connection: &mut Connection) -> usize {
     shard.expect("a shard").parse().expect("a number")
 }
 
+/// So many connections to shards that are wanted; and those to others, kept so that the next ones go elsewhere.
+fn connections(
+    server: &Server,
+    count: usize,
+    wanted: impl Fn(usize) -> bool,
+) -> (Vec<Connection>, Vec<Connection>) {
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    while found.len() < count {
+        let mut next = server.connect();
+        match wanted(shard_of(&mut next)) {
+            true => found.push(next),
+            false => others.push(next),
+        }
+    }
+    (found, others)
+}
+
 /// The only shard that has a key.
 fn shard_with_key(connection: &mut Connection) -> usize {
     let info = connection.line("INFO shoal").string();
@@ -110,16 +127,8 @@ fn what_waits_for_a_shard_is_bounded() {
     let before = server.resident();
     let value = "x".repeat(10_000);
     let bytes = frame(&["SET", key, &value]).repeat(2000);
-    let mut flooding: Vec<Connection> = Vec::new();
-    while flooding.len() < 20 {
-        let mut next = server.connect();
-        if shard_of(&mut next) != 0 {
-            flooding.push(next);
-        } else {
-            // Kept, so that the next one goes elsewhere.
-            scene.connections.push(next);
-        }
-    }
+    let (mut flooding, kept) = connections(server, 20, |shard| shard != 0);
+    scene.connections.extend(kept);
     let mut most = 0;
     std::thread::scope(|scope| {
         let sleeping = &mut scene.connections[0];
@@ -209,15 +218,7 @@ fn events_for_a_shard_that_sleeps_are_bounded() {
         let writer = (sleeper + 1) % SEVERAL;
         let mut subscriber = server.connect();
         subscriber.line("SUBSCRIBE __keyevent@0__:set");
-        let mut writers: Vec<Connection> = Vec::new();
-        let mut others: Vec<Connection> = Vec::new();
-        while writers.len() < 10 {
-            let mut next = server.connect();
-            match shard_of(&mut next) == writer {
-                true => writers.push(next),
-                false => others.push(next),
-            }
-        }
+        let (mut writers, _others) = connections(server, 10, |shard| shard == writer);
         let key = format!("{{{}}}{}", scene.keys[writer], "x".repeat(10_000));
         let bytes = frame(&["SET", &key, "v"]).repeat(2000);
         let before = server.resident();

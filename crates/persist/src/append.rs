@@ -234,7 +234,7 @@ pub struct Log {
     dirty: bool,
     /// The manifest does not name the increment before its base is there: see [`Log::start`].
     unnamed: bool,
-    /// The second that the file says it was last.
+    /// The second that was told last.
     stamped_s: Option<i64>,
 }
 

@@ -104,8 +104,7 @@ pub fn execute(
     client.session.commands += 1;
     client.session.last_command = Some(entry.index);
     if to != To::Shard(core.me) {
-        if scripting::hold_up(core, client, reply.protocol(), entry, args) {
-            core.reply_error(reply, &scripting::busy());
+        if scripting::refuse(core, client, reply, entry, args) {
             return true;
         }
         tx::begin(core, client, reply.protocol(), entry, form, args);

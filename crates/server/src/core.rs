@@ -76,7 +76,7 @@ pub struct Process {
     pub control: Mutex<Control>,
     /// Bytes in each shard's slabs, as it noted them last.
     pub slabs: Vec<AtomicUsize>,
-    /// Shards for which more waits at some other than that can take.
+    /// How many shards have more for some other shard than that can take.
     pub congested: AtomicUsize,
     /// Connections of each shard, those on their way to it included.
     pub connections: Vec<Arc<AtomicUsize>>,
@@ -202,7 +202,8 @@ pub struct Core {
     pub journal: Journal,
     /// What makes every client's commands take the careful way.
     pub special: Special,
-    /// A shard is so far behind that no client's commands begin: and whether this one waits for it.
+    /// Some shard cannot keep up with another, and no client's commands begin; and whether it is this shard that it
+    /// cannot keep up with.
     pub congested: bool,
     pub congests: bool,
     /// Whose command runs now; nobody's between commands.

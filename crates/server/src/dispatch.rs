@@ -559,8 +559,7 @@ fn execute_routed(
         if core.flight.is_some() {
             return false;
         }
-        if scripting::hold_up(core, client, reply.protocol(), entry, args) {
-            core.reply_error(reply, &scripting::busy());
+        if scripting::refuse(core, client, reply, entry, args) {
             return true;
         }
         scripting::begin_command(core, client, reply.protocol(), entry, args);
@@ -576,10 +575,7 @@ fn execute_routed(
     }
     match to {
         To::Several if core.flight.is_some() => return false,
-        To::Several if scripting::hold_up(core, client, reply.protocol(), entry, args) => {
-            core.reply_error(reply, &scripting::busy());
-            return true;
-        }
+        To::Several if scripting::refuse(core, client, reply, entry, args) => return true,
         To::Several => {
             remote::tx::begin(core, client, reply.protocol(), entry, form, args);
             client.session.commands += 1;

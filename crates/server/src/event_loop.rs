@@ -21,6 +21,7 @@ use crate::dispatch::{Dispatcher, OUTPUT_HIGH};
 use crate::driver::{ConnId, Driver, Event, Output};
 use crate::listen::{self, Address, Listener};
 use crate::monitor;
+use crate::process::LINKS;
 use crate::pubsub;
 use crate::remote;
 use crate::remote::parcel::Sender;
@@ -50,9 +51,6 @@ const UNAUTHENTICATED_OUTPUT_MAX: u64 = 17 * 1024;
 
 /// Input of a paused client, in bytes, at which receiving stops.
 const PAUSED_INPUT_MAX: u64 = 1 << 20;
-
-/// Messages to a shard for which nobody waits, that may wait for room.
-const UNHEEDED_MAX: usize = 4096;
 
 /// How long a shard sleeps at most while clients wait for another one that cannot keep up.
 const CONGESTED_MAX: Duration = Duration::from_millis(1);
@@ -193,11 +191,11 @@ impl<D: Driver> EventLoop<D> {
         let core = &mut self.core;
         let congested = &core.process.congested;
         let waiting = core.node.longest_outbox();
-        let is_behind = waiting > UNHEEDED_MAX && {
+        let is_behind = waiting > LINKS.outbox && {
             let counts = core.process.connections.iter();
             let clients: usize = counts.map(|c| c.load(Ordering::Relaxed)).sum();
             // Each may have sent something for which it waits.
-            waiting > UNHEEDED_MAX + clients
+            waiting > LINKS.outbox + clients
         };
         if is_behind != core.congests {
             core.congests = is_behind;

@@ -36,7 +36,7 @@ const EXECUTOR_MEMORY: usize = 64 << 10;
 pub const PREEMPT: Duration = Duration::from_secs(10);
 
 /// Sizes of the links between shards.
-const LINKS: mesh::Limits = mesh::Limits {
+pub const LINKS: mesh::Limits = mesh::Limits {
     ring: 1024,
     outbox: 4096,
 };

@@ -1,6 +1,6 @@
 //! Copies of keys, to put them back: what a script has changed can be undone while these are kept.
 
-use crate::entry::{Blob, NewValue, Str};
+use crate::entry::{Blob, Entry, NewValue, Str};
 use crate::shard::{Expiry, Item, Key, Shard};
 use crate::value::Value;
 
@@ -23,6 +23,27 @@ enum Copied {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooBig;
 
+impl Saved {
+    /// What an entry has, with the collection that it has, or had, if it is one.
+    fn of(entry: Entry, collection: Option<Value>) -> Saved {
+        let value = match collection {
+            Some(value) => Copied::Value(value),
+            None => match entry.str() {
+                Str::Int(v) => Copied::Int(v),
+                Str::Bytes(b) => Copied::Bytes(b.into()),
+                // Whoever changes it meanwhile copies it.
+                Str::Blob(b) => Copied::Blob(b.share()),
+            },
+        };
+        Saved {
+            value,
+            expiry: entry.expiry(),
+            access: entry.access(),
+            raw: entry.is_raw(),
+        }
+    }
+}
+
 impl Shard {
     /// A copy of a key; nothing if it is absent or its time has come.
     pub fn save(
@@ -37,23 +58,12 @@ impl Shard {
         if self.is_due(entry) {
             return Ok(None);
         }
-        let item = Item::new(entry);
-        let value = match item.value() {
+        let value = match Item::new(entry).value() {
             Some(value) if value.len() > max_elements => return Err(TooBig),
-            Some(value) => Copied::Value(Value::clone(&value)),
-            None => match entry.str() {
-                Str::Int(v) => Copied::Int(v),
-                Str::Bytes(b) => Copied::Bytes(b.into()),
-                // Whoever changes it meanwhile copies it.
-                Str::Blob(b) => Copied::Blob(b.share()),
-            },
+            Some(value) => Some(Value::clone(&value)),
+            None => None,
         };
-        Ok(Some(Saved {
-            value,
-            expiry: entry.expiry(),
-            access: entry.access(),
-            raw: entry.is_raw(),
-        }))
+        Ok(Some(Saved::of(entry, value)))
     }
 
     /// [`Shard::save`] of a value that is also small in bytes, and does not expire before a time, nor a part of it.
@@ -85,22 +95,9 @@ impl Shard {
     /// Takes a key out of the shard with all that it has.
     pub fn take_away(&mut self, db: usize, key: Key<'_>) -> Option<Saved> {
         let (_, entry) = self.find(db, key)?;
-        let (expiry, access, raw) = (entry.expiry(), entry.access(), entry.is_raw());
-        let value = match entry.take_value() {
-            Some(value) => Copied::Value(value),
-            None => match entry.str() {
-                Str::Int(v) => Copied::Int(v),
-                Str::Bytes(b) => Copied::Bytes(b.into()),
-                Str::Blob(b) => Copied::Blob(b.share()),
-            },
-        };
+        let saved = Saved::of(entry, entry.take_value());
         self.remove(db, key);
-        Some(Saved {
-            value,
-            expiry,
-            access,
-            raw,
-        })
+        Some(saved)
     }
 
     /// Makes a key what it was when it was saved, whatever it is now.

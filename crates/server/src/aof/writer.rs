@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How long effects wait for more to be written with them, unless replies wait for them.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -260,10 +260,7 @@ impl Writer {
             return self.block.clear();
         };
         let stamps = self.process.control().config.aof_timestamp_enabled();
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let time = stamps.then_some(time.as_secs() as i64);
+        let time = stamps.then(now_s);
         while let Err(e) = log.append(&self.block, time) {
             if self.process.aof.is_always() {
                 log::error!(

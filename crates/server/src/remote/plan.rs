@@ -100,17 +100,6 @@ impl Plan {
         }
     }
 
-    /// A plan of batches whose replies nobody waits for.
-    pub fn of_batches(batches: impl Iterator<Item = Errand>) -> Plan {
-        let mut plan = Plan::default();
-        for mut errand in batches {
-            errand.payload.part.parcel = plan.parcels.len();
-            plan.parcels.push(None);
-            plan.strides.push_back(Stride::Batch(errand));
-        }
-        plan
-    }
-
     /// Adds a command that is not on data.
     pub fn push_host(&mut self) {
         self.pieces.push(Piece::Host);
@@ -363,7 +352,10 @@ impl Plan {
                 continue;
             }
             match self.strides.pop_front()? {
-                Stride::Batch(errand) => return Some(errand),
+                Stride::Batch(mut errand) => {
+                    errand.payload.part.shard = errand.shard;
+                    return Some(errand);
+                }
                 Stride::Gather(gathering) => self.gathering = Some(gathering),
             }
         }

@@ -474,8 +474,8 @@ fn forget(core: &mut Core, pending: Pending) {
 
 /// Runs the second half of the client's command, unless the client has gone.
 fn conclude(core: &mut Core, mut pending: Pending) {
+    pending.findings.sort_by_key(|(shard, _)| *shard);
     if let Some(tx) = pending.program {
-        pending.findings.sort_by_key(|(shard, _)| *shard);
         let Pending {
             question,
             sum,
@@ -499,7 +499,6 @@ fn conclude(core: &mut Core, mut pending: Pending) {
         reply.put_buffer(core.spare.take());
     }
     let mark = reply.mark();
-    pending.findings.sort_by_key(|(shard, _)| *shard);
     core.surveys.silent = Some(pending.silent);
     let outcome = (pending.sum)(
         &mut Host {

@@ -14,7 +14,7 @@
 //! - Only commands are run here whose outcome follows from the key's value ([`IN_BOTH`]), with expiries that
 //!   are relative to now, if any.
 //! - A key that could expire meanwhile is not copied, nor is a hash whose fields could.
-//! - A program that holds the token, may wait with locks in its hands; it has no copies. Nor has one that pauses.
+//! - A program that holds the token may wait with locks in its hands: it has no copies. Nor has one that pauses.
 
 use super::{Call, bytes_of};
 use crate::commandlog::{By, Source};
@@ -22,11 +22,12 @@ use crate::core::{Actor, Core, HostHandler};
 use crate::dispatch::{self, Watch};
 use crate::remote::form_of;
 use crate::remote::parcel::Parcel;
-use crate::remote::plan::{Errand, Plan, add};
+use crate::remote::plan::{Errand, Plan};
+use crate::remote::route::Keys;
 use command::table::Entry;
 use command::{Context, Effects, Flags};
-use engine::locks::{Mode, Name, Want};
 use engine::tx::ShardId;
+use resp::reply::Mark;
 use resp::{Args, Reply};
 use store::Class;
 use store::saved::Saved;
@@ -161,7 +162,6 @@ enum Found {
 struct Copy {
     db: usize,
     name: Box<[u8]>,
-    shard: usize,
     exclusive: bool,
     value: Option<Saved>,
 }
@@ -171,26 +171,20 @@ struct Copy {
 pub struct Copies {
     copies: Vec<Copy>,
     /// Calls that their shards have not executed yet.
-    kept: Vec<Errand>,
+    kept: Plan,
     bytes: usize,
     /// The time at which the calls run here.
     at_ms: i64,
     /// What kept calls have answered here, by shard, and how many, where that is checked.
-    answered: Vec<(ShardId, usize, Vec<u8>)>,
+    answered: Vec<(ShardId, usize, Reply)>,
     /// The shards that were asked for the keys that the script names.
     asked: Vec<usize>,
 }
 
 impl Copies {
     /// The program begins again, and nothing of this has happened.
-    pub fn clear(&mut self, core: &mut Core) {
-        self.forget();
-        self.bytes = 0;
-        self.asked.clear();
-        self.answered.clear();
-        for errand in self.kept.drain(..) {
-            core.stock.put_parcel(errand.payload);
-        }
+    pub fn clear(&mut self) {
+        *self = Copies::default();
     }
 
     /// Forgets the copies.
@@ -199,12 +193,12 @@ impl Copies {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.copies.is_empty() && self.kept.is_empty()
+        self.copies.is_empty() && !self.has_kept()
     }
 
     /// Whether there are calls that their shards have not executed yet.
     pub fn has_kept(&self) -> bool {
-        !self.kept.is_empty()
+        !self.kept.pieces.is_empty()
     }
 
     fn find(&self, db: usize, name: &[u8]) -> Option<usize> {
@@ -224,13 +218,10 @@ impl Copies {
         if self.is_empty() || NO_MATTER.contains(&entry.spec.name) {
             return false;
         }
-        if entry.spec.flags.has(Flags::READONLY) && self.kept.is_empty() {
+        if entry.spec.flags.has(Flags::READONLY) && !self.has_kept() {
             return false;
         }
-        let one = core.ways[entry.index].one || is_many(entry) && args.len() == 2;
-        // SORT may look up any others.
-        let one = one && entry.spec.unspecified.is_none();
-        let key = args.opt(1).filter(|_| one);
+        let key = args.opt(1).filter(|_| has_one_key(core, entry, args));
         key.is_none_or(|key| self.find(db, key).is_some())
     }
 
@@ -256,7 +247,7 @@ impl Copies {
             self.copies.swap_remove(at);
             return false;
         }
-        if args.len() > 2 && is_many(entry) || is_absolute(entry, args) {
+        if !has_one_key(core, entry, args) || is_absolute(entry, args) {
             return false;
         }
         let mut watch = Watch::start(Source::One(args));
@@ -290,8 +281,7 @@ impl Copies {
             (Err(error), false) => dispatch::fail(core, reply, entry.index, &error),
         }
         if writes {
-            let shard = copy.shard;
-            self.keep(core, like, shard, db, entry, args, reply);
+            self.keep(core, like, db, entry, args, reply);
         } else {
             core.shard.stats.hits += stats.hits;
             core.shard.stats.misses += stats.misses;
@@ -300,55 +290,41 @@ impl Copies {
         true
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Has a call that was run here executed by its key's shard too, later.
     fn keep(
         &mut self,
         core: &mut Core,
         like: &Parcel,
-        shard: usize,
         db: usize,
         entry: &Entry<HostHandler>,
         args: Args<'_>,
         reply: &Reply,
     ) {
-        let shard = shard as ShardId;
-        let at = self.kept.iter().position(|errand| errand.shard == shard);
-        let at = at.unwrap_or_else(|| {
-            let mut payload = core.stock.like(like);
-            payload.reply.set_protocol(reply.protocol());
-            payload.part.is_batch = true;
-            payload.part.shard = shard;
-            self.kept.push(Errand {
-                shard,
-                want: Want::default(),
-                payload,
-            });
-            self.kept.len() - 1
-        });
-        let errand = &mut self.kept[at];
-        let name = Name(core.shard.key(args.get(1)).hash);
-        add(&mut errand.want, Want::key(name, Mode::Exclusive));
-        errand.payload.push_in(db, entry.index, args);
+        self.kept.push(core, like, db, entry, args);
         self.bytes += args.iter().map(<[u8]>::len).sum::<usize>();
-        if CHECKED && errand.payload.reply.protocol() == reply.protocol() {
-            let mut answered = self.answered.iter_mut();
-            match answered.find(|(of, ..)| *of == shard) {
-                Some((_, calls, bytes)) => {
-                    *calls += 1;
-                    bytes.extend_from_slice(&bytes_of(reply));
-                }
-                None => {
-                    let bytes = bytes_of(reply).into_owned();
-                    self.answered.push((shard, 1, bytes));
-                }
+        if !CHECKED {
+            return;
+        }
+        let shard = core.placement.of(args.get(1)) as ShardId;
+        let mut answered = self.answered.iter_mut();
+        match answered.find(|(of, ..)| *of == shard) {
+            Some((_, calls, all)) if all.protocol() == reply.protocol() => {
+                *calls += 1;
+                all.append(reply, Mark::default(), reply.mark());
+            }
+            // The script has changed the protocol.
+            Some(_) => {}
+            None => {
+                let mut all = Reply::new(reply.protocol());
+                all.append(reply, Mark::default(), reply.mark());
+                self.answered.push((shard, 1, all));
             }
         }
     }
 
     /// Whether so much is kept that it is time to have it executed.
     pub fn is_full(&self) -> bool {
-        let calls: usize = self.kept.iter().map(|errand| errand.payload.len()).sum();
-        calls >= KEPT_MAX || self.bytes >= KEPT_BYTES
+        self.kept.pieces.len() >= KEPT_MAX || self.bytes >= KEPT_BYTES
     }
 
     /// Has a shard that a call goes to add a copy of its key, and, the first time, of all keys that it has of
@@ -396,12 +372,10 @@ impl Copies {
             }
         }
         payload.part.copies = wanted;
-        payload.part.shard = errand.shard;
     }
 
     /// Takes the copies that an answer has brought.
     pub fn take(&mut self, core: &Core, parcel: &mut Parcel) {
-        let shard = usize::from(parcel.part.shard);
         for wanted in parcel.part.copies.drain(..) {
             let Wanted {
                 db,
@@ -423,7 +397,6 @@ impl Copies {
             self.copies.push(Copy {
                 db,
                 name,
-                shard,
                 exclusive,
                 value,
             });
@@ -435,14 +408,14 @@ impl Copies {
         let mut answered = self.answered.iter();
         if let Some(at) = answered.position(|(shard, ..)| *shard == parcel.part.shard) {
             let (_, calls, here) = self.answered.swap_remove(at);
-            // Not where the script has changed the protocol.
+            // Some were left out.
             if calls != parcel.done() {
                 return;
             }
-            let there = bytes_of(&parcel.reply);
+            let (here, there) = (bytes_of(&here), bytes_of(&parcel.reply));
             let shown = String::from_utf8_lossy;
             assert!(
-                here == *there,
+                here == there,
                 "{:?} is not {:?}",
                 shown(&here),
                 shown(&there)
@@ -453,14 +426,17 @@ impl Copies {
     /// What is kept, as a plan to have it executed.
     pub fn plan(&mut self) -> Plan {
         self.bytes = 0;
-        let kept = self.kept.drain(..);
-        Plan::of_batches(kept)
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.end_batches();
+        kept
     }
 }
 
-/// A command that takes several keys has one here.
-fn is_many(entry: &Entry<HostHandler>) -> bool {
-    matches!(entry.spec.name, "exists" | "del" | "unlink")
+/// Whether a call is about one key, the first argument. SORT may look up others.
+fn has_one_key(core: &Core, entry: &Entry<HostHandler>, args: Args<'_>) -> bool {
+    let way = core.ways[entry.index];
+    let of_several = matches!(way.keys, Keys::Each { .. }) && args.len() == 2;
+    (way.one || of_several) && entry.spec.unspecified.is_none()
 }
 
 /// Whether a call names a point in time.

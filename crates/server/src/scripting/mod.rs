@@ -896,21 +896,25 @@ pub fn are_in_the_way(core: &Core, wants: &[(ShardId, Want)]) -> bool {
     })
 }
 
-/// [`are_in_the_way`] of a command.
-pub fn hold_up(
+/// Answers BUSY to a command if scripts [`are_in_the_way`].
+pub fn refuse(
     core: &mut Core,
     client: &Client,
-    protocol: Protocol,
+    reply: &mut Reply,
     entry: &Entry<HostHandler>,
     args: Args<'_>,
 ) -> bool {
     if !core.process.scripts.is_busy() {
         return false;
     }
-    let like = core.stock.parcel(client, protocol);
+    let like = core.stock.parcel(client, reply.protocol());
     let wants = wants_of(core, &like, client.db, entry, args);
     core.stock.put_parcel(like);
-    are_in_the_way(core, &wants)
+    let refused = are_in_the_way(core, &wants);
+    if refused {
+        core.reply_error(reply, &busy());
+    }
+    refused
 }
 
 /// [`are_in_the_way`] of a queue.

@@ -72,9 +72,10 @@ pub struct Program {
     /// script's.
     surveys: bool,
     surveyor: Option<Box<Client>>,
-    /// Keys of other shards on which the script works here, and what comes after they were brought up to date.
+    /// Keys of other shards on which the script works here; and whether its plan is to have executed there what
+    /// was run on them.
     copies: Copies,
-    next: Option<Next>,
+    settles: bool,
     /// Of all commands that have run.
     reply: Reply,
     /// It is to hold the token before it goes on.
@@ -99,14 +100,6 @@ pub struct Running {
     pub call: Call,
     pub machine: Machine,
     pub client: Box<Client>,
-}
-
-/// What a program does once the shards have executed the calls that were run on copies.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// It goes on with its script, with what that asks for, or pauses.
-    GoOn,
-    EndScript,
 }
 
 pub type Programs = HashMap<TxId, Box<Program>, ahash::RandomState>;
@@ -144,32 +137,10 @@ pub fn begin(
         silent: is_silent(client),
     };
     let program = Program {
-        whom,
-        visit: None,
-        reply: Reply::new(items.reply.protocol()),
-        items,
         is_exec: exec.is_some(),
         lines,
-        tide: core.afloat.depart(),
-        item: 0,
-        db: client.db,
-        running: None,
-        plan: None,
-        surveys: false,
-        surveyor: None,
-        copies: Copies::default(),
-        next: None,
-        presses: false,
         watched,
-        wrote: false,
-        stuck: false,
-        started: Instant::now(),
-        slow: false,
-        rested: Instant::now(),
-        asked: 0,
-        told: Vec::new(),
-        attempt: 0,
-        killed: false,
+        ..Program::new(core, whom, items, client.db)
     };
     let reserved = reserve(core, wants, &program.watched);
     let tx = core.engine.begin_program(reserved);
@@ -194,32 +165,12 @@ pub fn adopt(core: &mut Core, site: &Site, args: Args<'_>, whom: Whom, begun: Be
         core.scripting.saved.insert(tx, begun.saved);
     }
     let program = Program {
-        whom,
-        visit: None,
-        reply: Reply::new(site.protocol),
-        items,
-        is_exec: false,
-        lines: Vec::new(),
-        tide: core.afloat.depart(),
-        item: 0,
-        db: site.db,
         running: Some(begun.running),
-        plan: None,
-        surveys: false,
-        surveyor: None,
-        copies: Copies::default(),
-        next: None,
-        presses: false,
-        watched: Vec::new(),
         wrote: begun.wrote,
         stuck: !begun.undoable && begun.wrote,
-        started: Instant::now(),
         slow: true,
-        rested: Instant::now(),
-        asked: 0,
         told: begun.told,
-        attempt: 0,
-        killed: false,
+        ..Program::new(core, whom, items, site.db)
     };
     note_slow(core, tx, true);
     core.scripting.paused.push(tx);
@@ -322,9 +273,9 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
             Step::Press
         }
         Answer::Value(mut parcel) => {
-            match program.next {
-                Some(_) => program.copies.check(&parcel),
-                None => program.copies.take(core, &mut parcel),
+            match program.settles {
+                true => program.copies.check(&parcel),
+                false => program.copies.take(core, &mut parcel),
             }
             if let Some(plan) = &mut program.plan {
                 plan.take_home(core, parcel);
@@ -348,17 +299,49 @@ pub fn step(core: &mut Core, tx: TxId, attempt: u32, answer: Answer<Box<Parcel>>
 }
 
 impl Program {
+    /// Nothing has run of it yet.
+    fn new(core: &mut Core, whom: Whom, items: Box<Parcel>, db: usize) -> Program {
+        Program {
+            whom,
+            visit: None,
+            reply: Reply::new(items.reply.protocol()),
+            items,
+            is_exec: false,
+            lines: Vec::new(),
+            watched: Vec::new(),
+            tide: core.afloat.depart(),
+            item: 0,
+            db,
+            running: None,
+            plan: None,
+            surveys: false,
+            surveyor: None,
+            copies: Copies::default(),
+            settles: false,
+            presses: false,
+            wrote: false,
+            stuck: false,
+            started: Instant::now(),
+            slow: false,
+            rested: Instant::now(),
+            asked: 0,
+            told: Vec::new(),
+            attempt: 0,
+            killed: false,
+        }
+    }
+
     /// Makes it begin again: nothing of what it has done has happened.
     fn reset(&mut self, core: &mut Core) {
         self.item = 0;
         self.wrote = false;
         self.running = None;
         self.told.clear();
-        self.next = None;
+        self.settles = false;
         if let Some(plan) = self.plan.take() {
             plan.dispose(core);
         }
-        self.copies.clear(core);
+        self.copies.clear();
         self.reply.clear();
         self.db = self.items.db;
         if self.is_exec {
@@ -390,12 +373,12 @@ impl Program {
                 continue;
             }
             if self.is_over_long() {
-                if self.settle(Next::GoOn) {
+                if self.settle() {
                     continue;
                 }
                 return Step::Pause;
             }
-            if self.copies.is_full() && self.settle(Next::GoOn) {
+            if self.copies.is_full() && self.settle() {
                 continue;
             }
             if let Some(running) = &mut self.running {
@@ -420,7 +403,7 @@ impl Program {
                         running.machine.answer(answer);
                     }
                     Some(Turn::Paused) if self.rested.elapsed() >= STINT => {
-                        if self.settle(Next::GoOn) {
+                        if self.settle() {
                             continue;
                         }
                         return Step::Pause;
@@ -429,7 +412,7 @@ impl Program {
                         running.machine.resume();
                     }
                     Some(Turn::Done | Turn::Failed) => {
-                        if !self.settle(Next::EndScript) {
+                        if !self.settle() {
                             self.end_script(core);
                         }
                     }
@@ -467,12 +450,8 @@ impl Program {
 
     /// A command on data has been executed: its reply is the script's, or the program's.
     fn executed(&mut self, core: &mut Core, plan: Plan) {
-        if let Some(next) = self.next.take() {
-            plan.dispose(core);
-            if next == Next::EndScript {
-                self.end_script(core);
-            }
-            return;
+        if std::mem::take(&mut self.settles) {
+            return plan.dispose(core);
         }
         match &mut self.running {
             None => {
@@ -491,16 +470,15 @@ impl Program {
         plan.dispose(core);
     }
 
-    /// Forgets the copies, and has the shards execute what was run on them: then comes what is next. False if
-    /// there is nothing to be executed.
-    fn settle(&mut self, next: Next) -> bool {
+    /// Forgets the copies, and has the shards execute what was run on them before anything else. False if there is
+    /// nothing to be executed.
+    fn settle(&mut self) -> bool {
         self.copies.forget();
-        if !self.copies.has_kept() {
-            return false;
+        self.settles = self.copies.has_kept();
+        if self.settles {
+            self.plan = Some(self.copies.plan());
         }
-        self.plan = Some(self.copies.plan());
-        self.next = Some(next);
-        true
+        self.settles
     }
 
     /// Has a call of the script bring copies, if it may work on them.
@@ -510,7 +488,7 @@ impl Program {
         };
         // What it reads is remembered, or what it misses is published, by the keys' shards.
         let is_told = self.items.reads || core.notices.wanted().meets(Class::MISS);
-        if presses || self.stuck || is_told || self.next.is_some() {
+        if presses || self.stuck || is_told || self.settles {
             return;
         }
         let (_, args) = self.items.command(self.item);
@@ -558,10 +536,12 @@ impl Program {
         };
         let db = running.client.db;
         let is_data = matches!(entry.run, Run::Data(_));
+        let like = like(core, &self.items, running.machine.protocol());
         let copies = &mut self.copies;
-        let runs = is_data && copies.run(core, &self.items, db, entry, args, &mut reply);
-        if !runs && copies.concern(core, db, entry, args) && self.settle(Next::GoOn) {
+        let runs = is_data && copies.run(core, &like, db, entry, args, &mut reply);
+        if !runs && copies.concern(core, db, entry, args) && self.settle() {
             // It asks once more.
+            core.stock.put_parcel(like);
             return None;
         }
         if !is_data {
@@ -570,18 +550,16 @@ impl Program {
                 survey::give_to(core, client, tx);
                 self.surveys = true;
             }
+        } else if !runs {
+            self.plan = Some(plan(core, &like, db, entry, args));
         }
+        core.stock.put_parcel(like);
         // Of SELECT in the database that it has chosen.
         let told = told(core, running.client.db, entry, args);
         self.told.extend(told);
-        if is_data && !runs {
-            let like = like(core, &self.items, running.machine.protocol());
-            self.plan = Some(plan(core, &like, db, entry, args));
-            core.stock.put_parcel(like);
-            return None;
-        }
         self.wrote |= runs && entry.spec.flags.has(Flags::WRITE);
-        (!self.surveys).then_some(reply)
+        let is_answered = !self.surveys && self.plan.is_none();
+        is_answered.then_some(reply)
     }
 
     fn end_script(&mut self, core: &mut Core) {

@@ -213,17 +213,18 @@ fn exec(host: &mut Host<'_>) -> Outcome {
     let Some(multi) = take(host.client) else {
         return Err(Error::new("ERR EXEC without MULTI"));
     };
-    if multi.broken {
-        host.core.stock.put_parcel(multi.queue);
-        unwatch_all(host.core, host.client);
-        return Err(Error::new(
+    let refusal = if multi.broken {
+        Some(Error::new(
             "EXECABORT Transaction discarded because of previous errors.",
-        ));
-    }
-    if scripting::hold_up_queue(host.core, &multi.queue) {
+        ))
+    } else {
+        let is_busy = scripting::hold_up_queue(host.core, &multi.queue);
+        is_busy.then(|| discarded(&scripting::busy()))
+    };
+    if let Some(error) = refusal {
         host.core.stock.put_parcel(multi.queue);
         unwatch_all(host.core, host.client);
-        return Err(discarded(&scripting::busy()));
+        return Err(error);
     }
     let watched = std::mem::take(&mut host.client.session.watched);
     exec::begin(host, *multi, watched);
